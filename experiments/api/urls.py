@@ -1,0 +1,20 @@
+"""Addresses of the experiment API, with or without a trailing slash."""
+
+from __future__ import annotations
+
+from django.urls import re_path
+
+from experiments.api import delivery, environment, views
+
+E = r"^experiments/(?P<reference>[^/]+)"
+
+HOT = [*delivery.ROUTES, *environment.ROUTES]
+"""Answered by `promptlab.asgi` before Django; named here, so that the API's description knows them in every process."""
+
+urlpatterns = [
+    re_path(r"^experiments/?$", views.ExperimentList.as_view()),
+    re_path(rf"{E}/?$", views.ExperimentDetail.as_view()),
+    re_path(rf"{E}/(?P<verb>start|pause|resume|stop|kill)/?$", views.ExperimentAct.as_view()),
+    re_path(rf"{E}/assignment/?$", views.Assignment.as_view()),
+    re_path(rf"{E}/results/?$", views.Results.as_view()),
+]

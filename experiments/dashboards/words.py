@@ -1,0 +1,114 @@
+"""What the experiment pages say in sentences. Numbers come finished from `results`."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from experiments.models import Experiment
+from experiments.results import ENOUGH_RATINGS, ENOUGH_TIME, ExperimentResults, Status
+from promptlab.audit.models import AuditEntry
+from promptlab.lib.formats import DASH, fmt_int, fmt_pct, fmt_wait
+
+State = Experiment.State
+
+KINDS = {
+    State.DRAFT: "neutral",
+    State.RUNNING: "info",
+    State.PAUSED: "warn",
+    State.STOPPED: "neutral",
+    State.KILLED: "bad",
+}
+"""State -> ground of its badge."""
+
+LABELS = {
+    "start": gettext_lazy("Start"),
+    "pause": gettext_lazy("Pause"),
+    "resume": gettext_lazy("Go on"),
+    "stop": gettext_lazy("End"),
+    "kill": gettext_lazy("Stop now"),
+}
+LOOKS = {"start": "primary", "resume": "primary", "pause": "plain", "stop": "plain", "kill": "danger"}
+"""What can be done -> how its button looks."""
+
+HAPPENED = {
+    "experiment.created": gettext_lazy("set it up"),
+    "experiment.start": gettext_lazy("started it"),
+    "experiment.pause": gettext_lazy("paused it: everybody gets the current text"),
+    "experiment.resume": gettext_lazy("let it go on"),
+    "experiment.stop": gettext_lazy("ended it"),
+    "experiment.kill": gettext_lazy("stopped it at once: everybody gets the current text"),
+}
+
+
+def status_sentence(found: ExperimentResults, end_note: str = "") -> str:
+    """Return where the experiment stands, in one or two sentences. Names no winner: that takes more than two ranges."""
+    if found.status == Status.ENDED:
+        return _ended(found, end_note)
+    if found.status == Status.TOO_EARLY:
+        return _too_early(found)
+    if found.status == Status.COMPARABLE:
+        return _("%(running)s. %(rates)s") % {"running": _running(found), "rates": _rates(found)}
+    return {
+        Status.NOT_STARTED: _("Not started yet."),
+        Status.PAUSED: _("Paused: everybody gets the current text, and nothing is counted."),
+        Status.NO_DATA: _("Nobody has seen it yet. Check that apps fetch this prompt."),
+    }[found.status]
+
+
+def _too_early(found: ExperimentResults) -> str:
+    facts = {
+        "running": _running(found),
+        "fewest": fmt_int(found.fewest_ratings),
+        "enough": fmt_int(ENOUGH_RATINGS),
+    }
+    return _("Too early to say. %(running)s; the least rated text has %(fewest)s of %(enough)s ratings.") % facts
+
+
+def _running(found: ExperimentResults) -> str:
+    return _("Running for %(time)s") % {"time": _ran_for(found)}
+
+
+def _ran_for(found: ExperimentResults) -> str:
+    """Return whole days; in the first one, hours or less."""
+    if not found.days:
+        return fmt_wait(found.ran_for.total_seconds() if found.ran_for else 0)
+    return ngettext("%(days)s day", "%(days)s days", found.days) % {"days": fmt_int(found.days)}
+
+
+def _rates(found: ExperimentResults) -> str:
+    rates = ", ".join(f"{variant.name} {fmt_pct(variant.approval)}" for variant in found.variants)
+    return _("Thumbs-up so far: %(rates)s.") % {"rates": rates}
+
+
+def _ended(found: ExperimentResults, note: str) -> str:
+    if found.days is None:
+        ended = _("Ended before it started.")
+    elif found.state == State.KILLED:
+        ended = _("Stopped at once. Everybody gets the live text.")
+    else:
+        ended = _("Ended after %(time)s.") % {"time": _ran_for(found)}
+    return f"{ended} {_('Reason: %(note)s') % {'note': note}}" if note else ended
+
+
+def log_sentence(entry: AuditEntry) -> str:
+    """Return what an entry of the activity log says was done, after the person's name."""
+    done = str(HAPPENED.get(entry.verb, entry.verb))
+    return f"{done} ({entry.note})" if entry.note else done
+
+
+def how_computed() -> str:
+    """Return how the numbers come about, for people who want to know."""
+    return _(
+        "Each person sees one text, always the same; their ratings count for the text they saw. "
+        "A rating that is changed counts once, with its last value.\n\n"
+        "Thumbs-up rate: thumbs-up among all ratings. Likely range: the 95 %% score interval of that rate "
+        "(Wilson, 1927), which takes every rating for another person's; when few people rate often it is too narrow. "
+        "Do not stop the first time two ranges part: looked at often enough, equal texts do that too.\n\n"
+        "Too early: less than %(time)s, or fewer than %(ratings)s ratings for some text."
+    ) % {"time": fmt_wait(ENOUGH_TIME.total_seconds()), "ratings": fmt_int(ENOUGH_RATINGS)}
+
+
+def percent(value: float | None) -> str:
+    """Return a rate in words for a table; a dash while there is none."""
+    return DASH if value is None else fmt_pct(value)

@@ -1,0 +1,347 @@
+"""HOT PATH. What is served for (team, environment, prompt): the live version and the experiment on it, as one payload.
+
+Kept per process, pre-serialised, and served without asking anybody as long as the environment's newest revision is the
+one it was made at; `prompts.revisions` knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from promptlab_sdk.kernel.assignment import ranges
+from promptlab_sdk.kernel.spec import Delivery, ExperimentSpec, PromptSpec, VariantSpec
+
+from experiments import receipts
+from experiments.models import Experiment, Variant
+from experiments.receipts import CHECKSUM_CHARACTERS, Receipt
+from promptlab.lib.errors import Conflict, Invalid
+from promptlab.lib.logs import get_logger
+from promptlab.lib.threads import SingleFlight
+from promptlab.lib.watch import watch
+from prompts import resolve, revisions, snippets
+from prompts.errors import NotDeployed
+from prompts.models import Deployment, Version
+
+log = get_logger(__name__)
+Key = tuple[int, str, str]
+"""(team id, environment name, prompt name)"""
+NOTHING: Mapping[str, int] = MappingProxyType({})
+OVERHEAD = 1500
+"""Bytes that an entry takes beside its body, about."""
+TRIES = 3
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One payload as it is sent, and what it was made of."""
+
+    body: bytes
+    etag: str
+    environment: str
+    prompt_name: str
+    revision: int
+    known: revisions.Known
+    prompt_id: int
+    version_id: int
+    variant_ids: Mapping[str, int]
+    variant_version_ids: Mapping[str, int]
+    deprecated_at: int | None = None
+    """Since when, in Unix time, the name it is kept under is a former one of the prompt."""
+    ready: Any = field(default=None, repr=False)
+    """Whatever a door made of it, to be made once."""
+
+    @property
+    def environment_id(self) -> int:
+        return self.known.environment_id
+
+    @property
+    def delivery(self) -> Delivery:
+        """The payload, read back from what is sent: texts are kept once."""
+        return Delivery.from_dict(json.loads(self.body))
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + OVERHEAD
+
+    def is_fresh(self) -> bool:
+        """Whether it may be served without asking anybody."""
+        return self.known.is_newest(self.revision, time.monotonic())
+
+
+class Entries:
+    """This process's payloads; bounded in bytes, the least recently loaded goes first."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._lock = threading.Lock()
+        self.size = 0
+        self.get = self._entries.get
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        with self._lock:
+            self._take(key)
+            self._entries[key] = entry
+            self.size += entry.size
+            while self.size > settings.DELIVERY_MEMORY_MB * 1_000_000 and len(self._entries) > 1:
+                self.size -= self._entries.popitem(last=False)[1].size
+
+    def drop(self, key: Key) -> None:
+        with self._lock:
+            self._take(key)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self.size = 0
+
+    def _take(self, key: Key) -> None:
+        gone = self._entries.pop(key, None)
+        if gone is not None:
+            self.size -= gone.size
+
+
+entries = Entries()
+_loads = SingleFlight()
+
+
+def deliver(team_id: int, environment: str, name: str) -> Entry:
+    """Return what is served now. Raises NotDeployed.
+
+    Queries: none when fresh, one when unchanged, two when new here or changed. Who asks at once, asks once.
+    """
+    key = (team_id, environment, name)
+    entry = entries.get(key)
+    if entry is not None and entry.is_fresh():
+        entry.known.used_at = time.monotonic()
+        return entry
+    return _newest(_loads.do(key, lambda: _refresh(key)), key)
+
+
+async def adeliver(team_id: int, environment: str, name: str) -> Entry:
+    """The same as `deliver`, for the hot routes: a fresh entry costs one look-up and no thread."""
+    key = (team_id, environment, name)
+    entry = entries.get(key)
+    if entry is not None and entry.is_fresh():
+        entry.known.used_at = time.monotonic()
+        return entry
+    found = await _loads.ado(key, lambda: _refresh(key))
+    return found if _is_newest(found) else await _loads.ado(key, lambda: _refresh(key))
+
+
+def _newest(found: Entry, key: Key) -> Entry:
+    """Return what was found, unless somebody else's look began before a move that is known by now."""
+    return found if _is_newest(found) else _loads.do(key, lambda: _refresh(key))
+
+
+def _is_newest(entry: Entry) -> bool:
+    return entry.revision >= entry.known.revision
+
+
+def _refresh(key: Key) -> Entry:
+    """Return the entry, asked for or loaded again. While the database is away, what was served last goes on."""
+    entry = entries.get(key)
+    try:
+        if entry is not None and _is_newest(entry):
+            revisions.check(entry.environment_id)
+            if _is_newest(entry):
+                return entry
+        return _load_newest(key)
+    except (OperationalError, InterfaceError) as error:
+        if entry is None:
+            raise
+        log.warning("served_stale", prompt=key[2], environment=key[1], error=type(error).__name__)
+        revisions.trust(entry.environment_id)
+        return entry
+
+
+def _load_newest(key: Key) -> Entry:
+    """Load, and again when the environment moved meanwhile; a few times, for there is always a next move."""
+    for _ in range(TRIES):
+        entry = _load(key)
+        if _is_newest(entry):
+            break
+    return entry
+
+
+def _load(key: Key) -> Entry:
+    """Read the pointer with the revision first, then the experiment.
+
+    In this order: whoever changes something between the two takes a newer revision than the one noted here, and the next
+    check replaces the entry. The other way round an old experiment would pass for new.
+    """
+    team_id, environment, name = key
+    read_at = time.monotonic()
+    try:
+        pointer = resolve.live_version(team_id, name, environment)
+    except NotDeployed:
+        entries.drop(key)
+        raise
+    variants = list(Variant.objects.serving_on(pointer.prompt_id, pointer.environment_id))
+    entry = compose(pointer, variants)
+    if entry.prompt_name != name:
+        entry.deprecated_at = resolve.renamed_at(team_id, name)
+    revisions.seen(pointer.environment_id, entry.revision, read_at)
+    entry.known.used_at = read_at
+    entries.put(key, entry)
+    watch.ensure()
+    return entry
+
+
+def compose_all(pointers: Sequence[Deployment], tested: Mapping[int, Sequence[Variant]]) -> list[Entry]:
+    """Return the entries of many pointers of one environment, with as many queries as for one, if all is well.
+
+    `tested`: by prompt id the variants of the experiment on it. What cannot be put together is left out, and logged.
+    """
+    pairs = [(pointer, _serving(pointer, tested.get(pointer.prompt_id, ()))) for pointer in pointers]
+    versions = [version for pointer, variants in pairs for version in _served(pointer, variants).values()]
+    try:
+        found = snippets.resolve_all(versions, pointers[0].environment)
+    except (Conflict, Invalid):
+        return [entry for pointer, variants in pairs if (entry := _unless_broken(pointer, variants))]
+    specs = {one.version.pk: one.spec for one in found}
+    return [_entry(pointer, variants, specs) for pointer, variants in pairs]
+
+
+def _unless_broken(pointer: Deployment, variants: Sequence[Variant]) -> Entry | None:
+    try:
+        return compose(pointer, variants)
+    except (Conflict, Invalid) as error:
+        log.error("prompt_not_served", prompt_id=pointer.prompt_id, reason=error.detail)
+        return None
+
+
+def compose(pointer: Deployment, variants: Sequence[Variant]) -> Entry:
+    """Return what is served for a pointer and the variants of the experiment on it."""
+    return _entry(pointer, *_put_together(pointer, _serving(pointer, variants)))
+
+
+def _serving(pointer: Deployment, variants: Sequence[Variant]) -> Sequence[Variant]:
+    """Return the variants, unless the pointer moved under the experiment: what was taken back is taken back from everybody."""
+    return variants if variants and variants[0].version_id == pointer.version_id else ()
+
+
+def _served(pointer: Deployment, variants: Sequence[Variant]) -> dict[int, Version]:
+    """Return by id the versions that somebody is served."""
+    assert pointer.version is not None
+    return {pointer.version.pk: pointer.version, **{variant.version_id: variant.version for variant in variants}}
+
+
+def _entry(pointer: Deployment, variants: Sequence[Variant], specs: Mapping[int, PromptSpec]) -> Entry:
+    """Return the entry of a pointer. `specs`: by version id what each says with its snippets put in."""
+    assert pointer.version is not None
+    delivery = Delivery(
+        prompt=specs[pointer.version.pk],
+        environment=pointer.environment.name,
+        revision=pointer.environment.revision,
+        experiment=experiment_spec(variants, specs) if variants else None,
+    )
+    delivery = _with_receipts(delivery, pointer, variants)
+    body = json.dumps(delivery.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
+    return Entry(
+        body=body,
+        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        environment=delivery.environment,
+        prompt_name=delivery.prompt.name,
+        revision=delivery.revision,
+        known=revisions.known(pointer.environment_id),
+        prompt_id=pointer.prompt_id,
+        version_id=pointer.version.pk,
+        variant_ids={variant.key: variant.pk for variant in variants} or NOTHING,
+        variant_version_ids={variant.key: variant.version_id for variant in variants} or NOTHING,
+    )
+
+
+def _with_receipts(delivery: Delivery, pointer: Deployment, variants: Sequence[Variant]) -> Delivery:
+    """Return the payload with a shared receipt at each text. Their time is the move's: all servers write the same bytes."""
+    assert pointer.version is not None
+    base = Receipt(
+        team_id=pointer.environment.team_id,
+        prompt_id=pointer.prompt_id,
+        version_id=pointer.version.pk,
+        checksum=pointer.version.checksum[:CHECKSUM_CHARACTERS],
+        environment_id=pointer.environment_id,
+        revision=delivery.revision,
+        at=int(pointer.updated_at.timestamp()),
+    )
+    experiment = delivery.experiment
+    if experiment is not None:
+        arms = (
+            replace(spec, prompt=replace(spec.prompt, receipt=receipts.write(_of_variant(base, variant))))
+            for spec, variant in zip(experiment.variants, variants, strict=True)
+        )
+        experiment = replace(experiment, variants=tuple(arms))
+    return replace(delivery, prompt=replace(delivery.prompt, receipt=receipts.write(base)), experiment=experiment)
+
+
+def _of_variant(base: Receipt, variant: Variant) -> Receipt:
+    return replace(
+        base,
+        version_id=variant.version_id,
+        checksum=variant.version.checksum[:CHECKSUM_CHARACTERS],
+        experiment_id=variant.experiment_id,
+        phase=variant.experiment.phase,
+        variant_id=variant.pk,
+    )
+
+
+def _put_together(pointer: Deployment, variants: Sequence[Variant]) -> tuple[Sequence[Variant], dict[int, PromptSpec]]:
+    """Return the variants, and by id what each version says with its snippets put in, at the pointer's revision.
+
+    Deploying keeps what is live whole; what a variant includes may be gone. Then everybody is served what is live.
+    """
+    assert pointer.version is not None
+    try:
+        found = snippets.resolve_all(list(_served(pointer, variants).values()), pointer.environment)
+    except (Conflict, Invalid) as error:
+        if not variants:
+            raise
+        log.error("variants_not_served", prompt=pointer.version.prompt.name, reason=error.detail)
+        return _put_together(pointer, [])
+    return variants, {one.version.pk: one.spec for one in found}
+
+
+def experiment_now(experiment: Experiment) -> ExperimentSpec:
+    """Return an experiment as it is now, in any state; "suspended" while its control is not what is live."""
+    variants = list(experiment.variants.select_related("version__prompt", "experiment"))
+    spec = experiment_spec(variants)
+    where = {"prompt_id": experiment.prompt_id, "environment_id": experiment.environment_id}
+    is_live = Deployment.objects.filter(**where, version_id=variants[0].version_id).exists()
+    return spec if is_live else replace(spec, state="suspended")
+
+
+def experiment_spec(variants: Sequence[Variant], specs: Mapping[int, PromptSpec] | None = None) -> ExperimentSpec:
+    """Return the wire shape of the experiment these variants belong to. Integer ranges, never weights.
+
+    `specs` has what each version says, by id; without it they say what was saved.
+    """
+    experiment = variants[0].experiment
+    owned = ranges([variant.weight_bp for variant in variants], experiment.coverage_bp)
+    return ExperimentSpec(
+        id=experiment.pk,
+        key=experiment.key,
+        phase=experiment.phase,
+        seed=experiment.seed,
+        state=experiment.state,
+        variants=tuple(
+            VariantSpec(
+                variant.key,
+                variant.is_control,
+                (slots,),
+                specs[variant.version_id] if specs else variant.version.spec,
+            )
+            for variant, slots in zip(variants, owned, strict=True)
+        ),
+    )

@@ -1,0 +1,51 @@
+"""What experiments refuse."""
+
+from __future__ import annotations
+
+from promptlab.lib.errors import Conflict, Invalid, NotFound
+
+
+class ExperimentNotFound(NotFound):
+    code = "experiment_not_found"
+    detail = "There is no experiment {key}."
+
+
+class KeyTaken(Conflict):
+    code = "key_taken"
+    detail = "An experiment is already called {key}. Choose another key."
+
+
+class VariantsInvalid(Invalid):
+    code = "variants_invalid"
+
+
+class AlreadyRunning(Conflict):
+    code = "already_running"
+    detail = "{running} already runs on this prompt in {environment}. End it first."
+
+
+class WrongState(Conflict):
+    code = "wrong_state"
+    detail = "The experiment is {state}: {verb} is not possible now."
+
+
+class InRunningExperiment(Conflict):
+    """What an experiment serves has to stay changeable."""
+
+    code = "in_running_experiment"
+    detail = "In a running experiment: {prompts}. End it first."
+
+
+class ControlNotLive(Conflict):
+    code = "control_not_live"
+    detail = "The control is version {control}, but {live} is live in {environment}. They must be the same."
+
+
+class ReceiptInvalid(Invalid):
+    code = "receipt_invalid"
+    detail = "This receipt was not written here, or was changed on its way."
+
+
+class ReceiptExpired(Invalid):
+    code = "receipt_expired"
+    detail = "This receipt is older than {days} days. Nothing is known of it any more."

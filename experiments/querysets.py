@@ -1,0 +1,54 @@
+"""Named questions about experiments."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from prompts.querysets import OfTeam
+
+SERVING = ("running", "paused")
+"""States in which the experiment is part of what is delivered."""
+
+
+class ExperimentQuerySet(OfTeam):
+    path = "team_id"
+    seen_with = "prompt__"
+
+    def serving(self) -> Self:
+        """Return running and paused experiments."""
+        return self.filter(state__in=SERVING)
+
+    def with_names(self) -> Self:
+        """Return experiments with what a list shows of each: two queries."""
+        return self.select_related("prompt", "environment", "owner").prefetch_related("variants__version")
+
+
+class VariantQuerySet(OfTeam):
+    path = "experiment__team_id"
+    seen_with = "experiment__prompt__"
+
+    def serving_in(self, environment_id: int) -> Self:
+        """Return the variants of all experiments running or paused there, of each the control first, in one query."""
+        where = self.filter(experiment__environment_id=environment_id, experiment__state__in=SERVING)
+        return where.select_related("experiment", "version__prompt").order_by("experiment_id", "position")
+
+    def serving_on(self, prompt_id: int, environment_id: int) -> Self:
+        """Return the variants of the experiment running or paused there, control first, in one query."""
+        return (
+            self.filter(
+                experiment__prompt_id=prompt_id,
+                experiment__environment_id=environment_id,
+                experiment__state__in=SERVING,
+            )
+            .select_related("experiment", "version__prompt")
+            .order_by("position")
+        )
+
+
+class RollupQuerySet(OfTeam):
+    path = "prompt__team_id"
+    seen_with = "prompt__"
+
+
+class UnitQuerySet(OfTeam):
+    path = "experiment__team_id"

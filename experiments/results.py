@@ -1,0 +1,197 @@
+"""What came of an experiment so far: one finished dataclass for dashboards and API. Reads sums, never events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db.models import Count, Sum, prefetch_related_objects
+from django.utils import timezone
+
+from experiments.models import Experiment, HourRollup, Variant
+from experiments.stats.proportion import approval, ratio
+from promptlab.accounts.access import Principal
+
+ENOUGH_TIME = timedelta(days=2)
+ENOUGH_RATINGS = 100
+"""Per variant. With less of either it is too early to compare."""
+
+COUNTS = ("units", "requests", "shown", "errors", "ratings", "ups")
+
+
+class Status(StrEnum):
+    """What can be said of an experiment; the first that fits."""
+
+    NOT_STARTED = "not_started"
+    ENDED = "ended"
+    PAUSED = "paused"
+    NO_DATA = "no_data"
+    TOO_EARLY = "too_early"
+    COMPARABLE = "comparable"
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """The counts of one variant in the current phase. Ratios are None while there is nothing to divide by.
+
+    `low`, `high`: 95 % range of `approval`, as if every rating came from somebody else. `coverage`: ratings per answer.
+    """
+
+    key: str
+    name: str
+    version: int
+    is_control: bool
+    share_bp: int
+    units: int
+    requests: int
+    shown: int
+    errors: int
+    ratings: int
+    ups: int
+    downs: int
+    approval: float | None
+    low: float | None
+    high: float | None
+    coverage: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResults:
+    """One experiment, control first. `days`: whole days it ran, None before it started; `ran_for` is exact."""
+
+    key: str
+    title: str
+    state: str
+    phase: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    ran_for: timedelta | None
+    updated_at: datetime
+    variants: tuple[VariantResult, ...]
+
+    @property
+    def days(self) -> int | None:
+        return None if self.ran_for is None else self.ran_for.days
+
+    @property
+    def shown(self) -> int:
+        return sum(variant.shown for variant in self.variants)
+
+    @property
+    def fewest_ratings(self) -> int:
+        """Ratings of the variant that has the fewest."""
+        return min((variant.ratings for variant in self.variants), default=0)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether it ran long enough, with enough ratings of each variant, to be compared."""
+        return self.ran_for is not None and self.ran_for >= ENOUGH_TIME and self.fewest_ratings >= ENOUGH_RATINGS
+
+    @property
+    def status(self) -> Status:
+        """What can be said of it."""
+        if self.ended_at is not None:
+            return Status.ENDED
+        if self.started_at is None:
+            return Status.NOT_STARTED
+        if self.state == Experiment.State.PAUSED:
+            return Status.PAUSED
+        if not self.shown:
+            return Status.NO_DATA
+        return Status.COMPARABLE if self.has_enough else Status.TOO_EARLY
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One line of the list of experiments."""
+
+    experiment: Experiment
+    variants: int
+    shown: int
+    rated: int
+
+
+def results(experiment: Experiment) -> ExperimentResults:
+    """Return the results of the current phase: one query, two more unless the variants were fetched along."""
+    prefetch_related_objects([experiment], "variants__version")
+    now = timezone.now()
+    sums = _sums(experiment)
+    variants = tuple(_of_variant(variant, sums.get(variant.pk, {})) for variant in experiment.variants.all())
+    ran_for = (experiment.ended_at or now) - experiment.started_at if experiment.started_at else None
+    return ExperimentResults(
+        key=experiment.key,
+        title=experiment.title,
+        state=experiment.state,
+        phase=experiment.phase,
+        started_at=experiment.started_at,
+        ended_at=experiment.ended_at,
+        ran_for=ran_for,
+        updated_at=now,
+        variants=variants,
+    )
+
+
+def overview(principal: Principal) -> list[Overview]:
+    """Return every experiment the principal may see, newest first, with its counts so far: two queries."""
+    rows = Experiment.objects.visible_to(principal, "experiment.read").select_related("prompt", "environment")
+    experiments = list(rows.annotate(variant_count=Count("variants")).order_by("-id"))
+    cells = HourRollup.objects.filter(experiment__in=[one.pk for one in experiments]).values("experiment_id", "phase")
+    found = {(s["experiment_id"], s["phase"]): s for s in cells.annotate(n_shown=Sum("shown"), n_rated=Sum("ratings"))}
+    lines = []
+    for one in experiments:
+        sums = found.get((one.pk, one.phase), {"n_shown": 0, "n_rated": 0})
+        lines.append(Overview(one, one.variant_count, int(sums["n_shown"]), int(sums["n_rated"])))
+    return lines
+
+
+def as_json(found: ExperimentResults) -> dict[str, Any]:
+    """Return results in the shape of the API. Times are ISO 8601, ratios fractions of 1."""
+    return {
+        "experiment": found.key,
+        "title": found.title,
+        "state": found.state,
+        "phase": found.phase,
+        "status": found.status.value,
+        "has_enough_data": found.has_enough,
+        "started_at": found.started_at.isoformat() if found.started_at else None,
+        "ended_at": found.ended_at.isoformat() if found.ended_at else None,
+        "days": found.days,
+        "updated_at": found.updated_at.isoformat(),
+        "variants": [_variant_as_json(variant) for variant in found.variants],
+    }
+
+
+def _variant_as_json(variant: VariantResult) -> dict[str, Any]:
+    shown = asdict(variant)
+    names = {"key": "variant", "share_bp": "weight_bp", "ratings": "rated", "ups": "up", "downs": "down"}
+    names |= {"low": "approval_low", "high": "approval_high"}
+    return {names.get(name, name): value for name, value in shown.items()}
+
+
+def _sums(experiment: Experiment) -> Mapping[int, Mapping[str, int]]:
+    """Return the counts of the current phase by variant id."""
+    cells = HourRollup.objects.filter(experiment=experiment, phase=experiment.phase, variant__isnull=False)
+    totals = {f"n_{name}": Sum(name) for name in COUNTS}
+    rows: Iterable[Mapping[str, Any]] = cells.values("variant_id").order_by().annotate(**totals)
+    return {row["variant_id"]: {name: int(row[f"n_{name}"]) for name in COUNTS} for row in rows}
+
+
+def _of_variant(variant: Variant, sums: Mapping[str, int]) -> VariantResult:
+    counts = {name: sums.get(name, 0) for name in COUNTS}
+    said = approval(counts["ups"], counts["ratings"])
+    return VariantResult(
+        key=variant.key,
+        name=str(variant),
+        version=variant.version.number,
+        is_control=variant.is_control,
+        share_bp=variant.weight_bp,
+        **counts,
+        downs=said.downs,
+        approval=said.rate,
+        low=said.low,
+        high=said.high,
+        coverage=ratio(said.ratings, counts["shown"]),
+    )

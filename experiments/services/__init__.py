@@ -1,0 +1,1 @@
+"""What can be done to experiments: one function per verb."""

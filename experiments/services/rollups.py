@@ -1,0 +1,226 @@
+"""Adding observations to the sums that pages and verdicts read: per hour, and per unit inside experiments.
+
+Callers (chat, feedback) stamp their own rows in the same transaction, so that what is added is added once.
+
+A unit belongs to the variant it met first. When it meets another one it is marked `is_multiple`, and that is counted
+once, in the first variant's cells. What it does on the other variant is in that variant's hourly counts, because that
+variant was shown, but in no sum over units: those hold what a unit did on its first variant, and never mix two texts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+
+from django.db import connection
+from django.db.models import F, Q
+
+from experiments.models import ExperimentUnit, HourRollup
+from promptlab.lib.logs import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What was shown, and where. `variant_id`: the variant that was served, None outside of experiments."""
+
+    prompt_id: int
+    environment_id: int
+    version_id: int
+    experiment_id: int | None = None
+    phase: int = 0
+    variant_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one event adds. `at` is when it arrived; `ratings` and `ups` are differences, and may be negative.
+
+    Requests make an exposure; ratings never do. `cost_usd` None adds nothing: `is_unpriced` counts unknown costs.
+    """
+
+    served: Served
+    unit_id: str
+    at: datetime
+    requests: int = 0
+    shown: int = 0
+    errors: int = 0
+    ratings: int = 0
+    ups: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal | None = None
+    is_unpriced: bool = False
+    latency_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The key of one row of sums."""
+
+    served: Served
+    hour: datetime
+
+    @property
+    def order(self) -> tuple[int, int, int, int, datetime]:
+        """The order in which every transaction takes its locks, so that two never wait for each other."""
+        served = self.served
+        return (served.version_id, served.environment_id, served.variant_id or 0, served.phase, self.hour)
+
+    @property
+    def key(self) -> dict[str, object]:
+        """The columns that are unique together."""
+        served = self.served
+        if served.variant_id is not None:
+            return {"variant_id": served.variant_id, "phase": served.phase, "hour": self.hour}
+        where = {"version_id": served.version_id, "environment_id": served.environment_id}
+        return {**where, "variant_id": None, "hour": self.hour}
+
+
+Number = int | Decimal
+Sums = dict[Cell, dict[str, Number]]
+UnitKey = tuple[int, int, str]
+"""(experiment id, phase, unit id)"""
+
+
+def add_observations(observations: Sequence[Observation]) -> None:
+    """Add to the sums, inside the caller's transaction, which stamps the rows that the observations came from.
+
+    Rows are locked in one order everywhere (units, then cells), until the caller commits. One call per transaction:
+    a second one would start the order again.
+    """
+    assert connection.in_atomic_block, "The caller's stamps and these sums belong in one transaction."
+    sums: Sums = defaultdict(lambda: defaultdict(int))
+    for observation in observations:
+        _add_events(sums[_cell(observation)], observation)
+    _add_units(sums, [one for one in observations if one.served.variant_id is not None and one.unit_id])
+    for cell in sorted(sums, key=lambda one: one.order):
+        _add_to_row(cell, {name: number for name, number in sums[cell].items() if number})
+
+
+def _cell(observation: Observation) -> Cell:
+    served = observation.served
+    if served.variant_id is None:
+        served = Served(served.prompt_id, served.environment_id, served.version_id)
+    return Cell(served, observation.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+
+
+def _add_events(sums: dict[str, Number], one: Observation) -> None:
+    """Add what counts per event."""
+    for name in ("requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms"):
+        sums[name] += getattr(one, name)
+    sums["cost_usd"] += one.cost_usd or Decimal(0)
+    sums["unpriced"] += one.is_unpriced
+
+
+def _add_to_row(cell: Cell, added: dict[str, Number]) -> None:
+    """Add to one row; the first to come makes it. The update waits for whoever is adding to the same row."""
+    if not added:
+        return
+    row = HourRollup.objects.filter(**cell.key)
+    more = {name: F(name) + number for name, number in added.items()}
+    if not row.update(**more):
+        served = cell.served
+        columns = {name: getattr(served, name) for name in Served.__dataclass_fields__}
+        HourRollup.objects.bulk_create([HourRollup(**columns, hour=cell.hour)], ignore_conflicts=True)
+        row.update(**more)
+
+
+def _add_units(sums: Sums, observations: Sequence[Observation]) -> None:
+    """Add to the units, and to `sums` what follows from how their rows change."""
+    by_unit: dict[UnitKey, list[Observation]] = defaultdict(list)
+    for one in sorted(observations, key=lambda one: one.at):
+        assert one.served.experiment_id is not None
+        by_unit[one.served.experiment_id, one.served.phase, one.unit_id].append(one)
+    if not by_unit:
+        return
+    rows = _locked_rows(by_unit)
+    for key, of_unit in by_unit.items():
+        if key in rows:
+            _add_unit(sums, rows[key], of_unit)
+        else:
+            log.warning("rating_without_exposure", experiment=key[0], phase=key[1], ratings=len(of_unit))
+    _write_back(list(rows.values()))
+
+
+def _write_back(rows: Sequence[ExperimentUnit]) -> None:
+    """Write locked rows in one statement.
+
+    An insert that meets every row and updates it: `bulk_update` would spell out a case for each row and column, which
+    took longer than all the rest. Without their ids, so that the unit is the one thing they meet on.
+    """
+    for row in rows:
+        row.pk = None
+    changed = ["is_multiple", "requests", "errors", "ratings", "ups"]
+    once = ["experiment", "phase", "unit_id"]
+    ExperimentUnit.objects.bulk_create(rows, update_conflicts=True, unique_fields=once, update_fields=changed)
+
+
+def _locked_rows(by_unit: dict[UnitKey, list[Observation]]) -> dict[UnitKey, ExperimentUnit]:
+    """Return the units' rows, locked; those exposed for the first time are made. A new row has no request yet."""
+    new = [_new_row(key, by_unit[key]) for key in sorted(by_unit)]
+    ExperimentUnit.objects.bulk_create([row for row in new if row], ignore_conflicts=True)
+    units: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for experiment_id, phase, unit_id in by_unit:
+        units[experiment_id, phase].append(unit_id)
+    wanted = [Q(experiment_id=key[0], phase=key[1], unit_id__in=ids) for key, ids in units.items()]
+    found: Iterable[ExperimentUnit] = (
+        ExperimentUnit.objects.select_for_update(no_key=True)
+        .filter(reduce(or_, wanted))
+        .order_by("experiment_id", "phase", "unit_id")
+    )
+    return {(row.experiment_id, row.phase, row.unit_id): row for row in found}
+
+
+def _new_row(key: UnitKey, observations: Sequence[Observation]) -> ExperimentUnit | None:
+    first = next((one for one in observations if one.requests), None)
+    if first is None:
+        return None
+    experiment_id, phase, unit_id = key
+    assert first.served.variant_id is not None
+    return ExperimentUnit(
+        experiment_id=experiment_id,
+        phase=phase,
+        unit_id=unit_id,
+        variant_id=first.served.variant_id,
+        first_exposed_at=first.at,
+    )
+
+
+def _add_unit(sums: Sums, row: ExperimentUnit, observations: Sequence[Observation]) -> None:
+    """Book the observations of one unit, oldest first: on its row, and its changed squares in the hour of each."""
+    for one in observations:
+        if one.served.variant_id == row.variant_id:
+            _add_own(sums[_cell(one)], row, one)
+        elif one.requests and not row.is_multiple:
+            row.is_multiple = True
+            sums[_cell_of_first(row, one)]["multiple_units"] += 1
+
+
+def _add_own(sums: dict[str, Number], row: ExperimentUnit, one: Observation) -> None:
+    """Move the unit from (n0, s0) to (n1, s1) and add the differences, which stay additive over hours."""
+    n0, s0 = row.ratings, row.ups
+    n1, s1 = n0 + one.ratings, s0 + one.ups
+    sums["units"] += row.requests == 0 and one.requests > 0
+    sums["raters"] += (n1 > 0) - (n0 > 0)
+    sums["ratings_sq"] += n1 * n1 - n0 * n0
+    sums["ups_sq"] += s1 * s1 - s0 * s0
+    sums["ratings_ups"] += n1 * s1 - n0 * s0
+    row.requests += one.requests
+    row.errors += one.errors
+    row.ratings, row.ups = n1, s1
+
+
+def _cell_of_first(row: ExperimentUnit, one: Observation) -> Cell:
+    """Return the cell of the unit's first variant in the hour in which it met another one."""
+    version_id: int = row.variant.version_id
+    served = Served(
+        one.served.prompt_id, one.served.environment_id, version_id, row.experiment_id, row.phase, row.variant_id
+    )
+    return _cell(Observation(served, row.unit_id, one.at))

@@ -1,0 +1,143 @@
+"""Ratings, to read, beside what they rate. Adds them to the transcripts, too."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from feedback.models import Feedback
+from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, badge, link
+from promptlab.chat.admin import Fact, answer_facts
+from promptlab.chat.models import Message
+from promptlab.templatetags.promptlab import when
+
+A_MOMENT = timedelta(seconds=1)
+"""Both times of a row are written one after the other: only a later change is one."""
+
+
+def thumb(rating: Feedback) -> SafeString:
+    """Return the rating in words; the colour only repeats them."""
+    return badge(_("Thumbs up"), "ok") if rating.value > 0 else badge(_("Thumbs down"), "bad")
+
+
+def ratings_of(answers: Sequence[Message]) -> Mapping[int, list[Fact]]:
+    """Return what was said of each answer: one query."""
+    found: dict[int, list[Fact]] = defaultdict(list)
+    for rating in Feedback.objects.filter(message__in=answers).order_by("pk"):
+        said = format_html("{} “{}”", thumb(rating), rating.comment) if rating.comment else thumb(rating)
+        found[rating.message_id].append((_("Rating"), said))
+    return found
+
+
+answer_facts.append(ratings_of)
+
+
+class ThumbFilter(admin.SimpleListFilter):
+    title = _("Rating")
+    parameter_name = "thumb"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("up", _("Thumbs up")), ("down", _("Thumbs down"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = {"up": 1, "down": -1}.get(self.value() or "")
+        return queryset if value is None else queryset.filter(value=value)
+
+
+class CommentFilter(admin.SimpleListFilter):
+    title = _("Comment")
+    parameter_name = "comment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("With a comment"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.exclude(comment="") if self.value() == "yes" else queryset
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(HouseAdmin):
+    view_capability = "feedback.read"
+    list_title = _("Ratings")
+    empty_title = _("No ratings yet")
+    empty_text = _("When an app sends what users think of an answer, it is listed here.")
+    list_display = ["rated", "comment_text", "answer", "prompt", "variant", "given"]
+    list_display_links = None
+    list_filter = [ThumbFilter, CommentFilter, TeamFilter]
+    search_fields = ["comment", "message__conversation__prompt__title"]
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        names = ["message__conversation__prompt", "message__version", "message__served_variant", "message__experiment"]
+        texts = ["message__version__text", "message__version__messages", "message__variables"]
+        return self.visible(request).select_related(*names).defer(*texts)
+
+    @admin.display(description=_("Rating"))
+    def rated(self, rating: Feedback) -> SafeString:
+        return link(self.url("change", rating.pk), thumb(rating))
+
+    @admin.display(description=_("Comment"))
+    def comment_text(self, rating: Feedback) -> str:
+        return Truncator(rating.comment).chars(120) or "–"
+
+    @admin.display(description=_("Of what"))
+    def answer(self, rating: Feedback) -> SafeString:
+        text = Truncator(rating.message.content).chars(80) or gettext("An empty answer")
+        return link(_transcript(rating), text)
+
+    @admin.display(description=_("Prompt"))
+    def prompt(self, rating: Feedback) -> str:
+        about = rating.message.conversation.prompt
+        version = rating.message.version
+        title = about.title if about else gettext("Plain chat")
+        return f"{title} v{version.number}" if version else title
+
+    @admin.display(description=_("Text shown"))
+    def variant(self, rating: Feedback) -> str:
+        return str(rating.message.served_variant or "–")
+
+    @admin.display(description=_("Given"))
+    def given(self, rating: Feedback) -> str:
+        return when(rating.created_at)
+
+    def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
+        """Show a rating with the question and the answer it is about."""
+        question = (
+            Message.objects.filter(
+                conversation_id=thing.message.conversation_id, role=Message.Role.USER, pk__lt=thing.message_id
+            )
+            .order_by("-pk")
+            .first()
+        )
+        facts = [
+            (_("Rating"), thumb(thing)),
+            (_("Comment"), thing.comment or "–"),
+            (_("Prompt"), self.prompt(thing)),
+            (_("Text shown"), self.variant(thing)),
+            (_("Question"), question.content if question else "–"),
+            (_("Answer"), thing.message.content or "–"),
+            (_("From"), thing.rater or gettext("Nobody named")),
+            (_("Given"), when(thing.created_at)),
+        ]
+        if thing.updated_at - thing.created_at > A_MOMENT:
+            facts.append((_("Changed"), when(thing.updated_at)))
+        actions = [{"label": _("Go to the conversation"), "url": _transcript(thing), "kind": ""}]
+        title = gettext("Rating of %(prompt)s") % {"prompt": self.prompt(thing)}
+        return self.page(request, "admin/accounts/facts.html", title=title, facts=facts, actions=actions)
+
+
+def _transcript(rating: Feedback) -> str:
+    url = reverse("admin:chat_conversation_change", args=[rating.message.conversation_id])
+    return f"{url}#message-{rating.message_id}"

@@ -1,0 +1,103 @@
+"""Shapes of the feedback API. No rules here: services have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from feedback.models import Feedback
+
+
+class FeedbackOut(serializers.ModelSerializer[Feedback]):
+    """One rating and the answer it is about, as that was served."""
+
+    id = serializers.UUIDField(source="uid")
+    feedback_id = serializers.UUIDField(source="uid")
+    message_id = serializers.UUIDField(source="message.uid")
+    rating = serializers.IntegerField(source="value")
+    user = serializers.CharField(source="rater")
+    prompt = serializers.CharField(source="message.version.prompt.name", default=None)
+    version = serializers.IntegerField(source="message.version.number", default=None)
+    version_string = serializers.CharField(source="message.version.version_string", default=None)
+    environment = serializers.CharField(source="message.environment.name", default=None)
+    experiment = serializers.CharField(source="message.experiment.key", default=None)
+    variant = serializers.CharField(source="message.served_variant.key", default=None)
+
+    class Meta:
+        model = Feedback
+        fields = [
+            "id",
+            "feedback_id",
+            "message_id",
+            "metric",
+            "rating",
+            "comment",
+            "user",
+            "prompt",
+            "version",
+            "version_string",
+            "environment",
+            "experiment",
+            "variant",
+            "created_at",
+            "updated_at",
+        ]
+
+
+class RatingIn(serializers.Serializer[Any]):
+    """A rating: for the documentation; `intake.read_rating` reads it."""
+
+    message_id = serializers.UUIDField(help_text="Comes with the answer.")
+    rating = serializers.ChoiceField(choices=[1, -1], help_text="Or `metric` and `value`.")
+    comment = serializers.CharField(required=False, allow_blank=True, max_length=5_000)
+    user = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Who rates.")
+    id = serializers.CharField(required=False, max_length=255, help_text="Idempotency key; or the header of that name.")
+
+
+class RatingAccepted(serializers.Serializer[Any]):
+    """The receipt of a rating: it is in the database."""
+
+    feedback_id = serializers.UUIDField()
+    id = serializers.UUIDField()
+    message_id = serializers.UUIDField()
+    rating = serializers.IntegerField()
+
+
+class CountsOut(serializers.Serializer[Any]):
+    """Counts; ratios are null while there is nothing to divide by. The range is the 95 % one."""
+
+    shown = serializers.IntegerField()
+    rated = serializers.IntegerField()
+    up = serializers.IntegerField()
+    down = serializers.IntegerField()
+    approval = serializers.FloatField(allow_null=True)
+    approval_low = serializers.FloatField(allow_null=True)
+    approval_high = serializers.FloatField(allow_null=True)
+    coverage = serializers.FloatField(allow_null=True)
+
+
+class VersionCountsOut(CountsOut):
+    """What was said of one version, in experiments and outside."""
+
+    prompt = serializers.CharField()
+    version = serializers.IntegerField()
+    version_string = serializers.CharField(allow_blank=True)
+
+
+class VariantCountsOut(VersionCountsOut):
+    """What was said of one variant in one phase of an experiment."""
+
+    experiment = serializers.CharField()
+    phase = serializers.IntegerField()
+    variant = serializers.CharField()
+    is_control = serializers.BooleanField()
+
+
+class StatsOut(serializers.Serializer[Any]):
+    """Everything that was said, summed. `since`: the full hour from which is counted."""
+
+    since = serializers.DateTimeField(allow_null=True)
+    totals = CountsOut()
+    variants = VariantCountsOut(many=True)
+    versions = VersionCountsOut(many=True)

@@ -1,0 +1,12 @@
+"""Addresses of the feedback API, with or without a trailing slash."""
+
+from __future__ import annotations
+
+from django.urls import re_path
+
+from feedback.api import views
+
+urlpatterns = [
+    re_path(r"^feedback/?$", views.FeedbackList.as_view()),
+    re_path(r"^feedback/stats/?$", views.Stats.as_view()),
+]

@@ -1,0 +1,145 @@
+"""Reading ratings over REST, and sending one where no ASGI stands in front. Read input, one call, shape output."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import status
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from feedback.api import intake
+from feedback.api.serializers import FeedbackOut, RatingAccepted, RatingIn, StatsOut
+from feedback.models import Feedback
+from feedback.querysets import FeedbackQuerySet
+from feedback.results import READ, feedback_stats, of_prompt
+from feedback.services.ingest import accept
+from promptlab.accounts.access import Principal
+from promptlab.accounts.rest import HouseView
+from promptlab.lib.errors import Invalid
+from promptlab.lib.jsonbody import check_text
+
+
+class FeedbackFilter(filters.FilterSet):
+    message_id = filters.UUIDFilter(field_name="message__uid")
+    prompt = filters.CharFilter(method="of_prompt", help_text="Short name or id.")
+    rating = extend_schema_field({"type": "integer", "enum": [1, -1]})(
+        filters.TypedChoiceFilter(field_name="value", choices=[("1", "up"), ("-1", "down")], coerce=int)
+    )
+
+    class Meta:
+        model = Feedback
+        fields: list[str] = []
+
+    def of_prompt(self, queryset: FeedbackQuerySet, name: str, value: str) -> FeedbackQuerySet:
+        return queryset.filter(of_prompt(value, "message__version__prompt__"))
+
+
+class FeedbackLimit(BaseThrottle):
+    """Ratings have a budget of their own, the same as on the hot route."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        if isinstance(request.auth, Principal):
+            request._request.rate_verdict = intake.spend(request.auth)  # type: ignore[attr-defined]
+        return True
+
+
+class FeedbackList(HouseView, GenericAPIView[Feedback]):
+    serializer_class = FeedbackOut
+    filterset_class = FeedbackFilter
+    queryset = Feedback.objects.none()
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        return [FeedbackLimit()] if self.request.method == "POST" else super().get_throttles()
+
+    @extend_schema(operation_id="feedback_list", responses=FeedbackOut(many=True), filters=True)
+    def get(self, request: Request) -> Response:
+        """List the ratings, newest first."""
+        may_read(self.principal)
+        rows = self.paginate_queryset(self.filter_queryset(_for_list(self.principal)))
+        return self.get_paginated_response(FeedbackOut(rows, many=True).data)
+
+    @extend_schema(request=RatingIn, responses={202: RatingAccepted})
+    def post(self, request: Request) -> Response:
+        """Rate an answer. Rating it again changes the rating; the same key again changes nothing."""
+        if not isinstance(request.data, dict):
+            raise Invalid("The body must be a JSON object.", code="invalid_json")
+        rating = intake.read_rating(request.data, request.headers.get(intake.KEY_HEADER, ""))
+        accepted = accept(self.principal, rating)
+        headers = intake.replay_header(accepted)
+        return Response(intake.shape(accepted), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class Stats(HouseView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("experiment", str, description="Key of an experiment."),
+            OpenApiParameter("prompt", str, description="Short name or id of a prompt."),
+            OpenApiParameter("since", str, description="ISO date or date-time; counted from its full hour on."),
+        ],
+        responses=StatsOut,
+    )
+    def get(self, request: Request) -> Response:
+        """Sum up per variant and version: shown, rated, approval with its 95 % range, coverage."""
+        may_read(self.principal)
+        stats = feedback_stats(
+            self.principal,
+            experiment=word(request, "experiment"),
+            prompt=word(request, "prompt"),
+            since=moment(word(request, "since")),
+        )
+        return Response(StatsOut(stats).data)
+
+
+def may_read(principal: Principal) -> None:
+    """Raise Forbidden, saying what is missing, for somebody who may read ratings nowhere."""
+    if not principal.may_anywhere(READ):
+        principal.team_for(READ)
+
+
+def word(request: Request, name: str) -> str:
+    """Return a parameter of the query string, "" without it. Raises Invalid for text that no row can hold."""
+    value: str = request.query_params.get(name, "")
+    check_text(value, name)
+    return value
+
+
+def moment(text: str) -> datetime | None:
+    """Read an ISO date or date-time, in the server's time zone unless it names one; None for "". Raises Invalid."""
+    if not text:
+        return None
+    try:
+        found = _date_time(text)
+        return (found if timezone.is_aware(found) else timezone.make_aware(found)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        detail = "Send an ISO date or date-time, such as 2026-11-01 or 2026-11-01T09:00:00Z."
+        raise Invalid.field("since", detail) from error
+
+
+def _date_time(text: str) -> datetime:
+    """Read a date-time, or the first moment of a date. Raises ValueError."""
+    # A plus sign that was not escaped arrives as a space.
+    found = parse_datetime(text.replace(" ", "+") if "T" in text else text)
+    if found is not None:
+        return found
+    return datetime.combine(date.fromisoformat(text), time.min)
+
+
+def _for_list(principal: Principal) -> Any:
+    """Return the visible ratings with what a list shows of each, without texts: one query."""
+    return (
+        Feedback.objects.visible_to(principal, READ)
+        .select_related(
+            "message__version__prompt", "message__environment", "message__experiment", "message__served_variant"
+        )
+        .defer("message__content", "message__variables", "message__version__text", "message__version__messages")
+        .order_by("-id")
+    )

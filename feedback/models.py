@@ -1,0 +1,63 @@
+"""What people thought of an answer. A rating can be changed; it is counted once, on the variant that was shown."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from feedback.querysets import FeedbackQuerySet
+from promptlab.accounts.models import Team
+from promptlab.chat.models import Message
+
+
+class Feedback(models.Model):
+    """One rating per (message, rater, metric). `value` is 1 or -1.
+
+    `counted_value` is what the rollups hold of this row (null: nothing yet), so a changed mind adds the difference.
+    """
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="+", verbose_name=_("answer"))
+    metric = models.CharField(_("metric"), max_length=50, default="rating")
+    rater = models.CharField(_("rater"), max_length=200, blank=True)
+    value = models.SmallIntegerField(_("rating"))
+    comment = models.TextField(_("comment"), blank=True)
+    counted_value = models.SmallIntegerField(null=True, editable=False)
+    rolled_up_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("given"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = FeedbackQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("rating")
+        verbose_name_plural = _("ratings")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["message", "rater", "metric"], name="one_rating_per_rater"),
+            models.CheckConstraint(condition=Q(value__in=(1, -1)), name="rating_is_up_or_down"),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(rolled_up_at=None), name="feedback_not_rolled_up")]
+
+    def __str__(self) -> str:
+        return f"{'👍' if self.value > 0 else '👎'} {self.comment[:60]}".strip()
+
+
+class FeedbackReceipt(models.Model):
+    """What an idempotency key stood for, so that sending it again changes nothing, for ever."""
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+")
+    key = models.CharField(max_length=255)
+    body_sha256 = models.CharField(max_length=64)
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "key"], name="idempotency_key_once_per_team")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,15 @@
+"""Named questions about feedback."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from prompts.querysets import OfTeam
+
+
+class FeedbackQuerySet(OfTeam):
+    path = "team_id"
+
+    def not_rolled_up(self) -> Self:
+        """Return ratings that are new or changed since they were last counted, oldest first."""
+        return self.filter(rolled_up_at=None).order_by("id")

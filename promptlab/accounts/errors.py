@@ -1,0 +1,32 @@
+"""What accounts refuse."""
+
+from __future__ import annotations
+
+from promptlab.lib.errors import Conflict, Invalid, Unauthenticated
+
+
+class BadKey(Unauthenticated):
+    """Unknown, revoked and expired keys are told the same thing, so that nothing can be learned by trying."""
+
+    code = "invalid_api_key"
+    detail = "This API key is not valid. It may be mistyped, expired or revoked."
+
+
+class UnknownScope(Invalid):
+    code = "unknown_scope"
+    detail = "There is no scope {scope!r}. Scopes: {known}."
+
+
+class TeamNameTaken(Conflict):
+    code = "team_taken"
+    detail = "A team is already named {name}."
+
+
+class LastAdministrator(Conflict):
+    code = "last_administrator"
+    detail = "{person} is the last administrator of {team}. Make somebody else one first."
+
+
+class KeyRevoked(Conflict):
+    code = "key_revoked"
+    detail = "The key {key} was revoked. Make a new one."

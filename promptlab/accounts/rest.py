@@ -1,0 +1,47 @@
+"""The base of every REST view: somebody calls, and each answer says how much of their budget is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from promptlab.accounts.access import Principal
+
+
+class RateHeaders:
+    """Mixed into views: says in every answer how much of the budget is left."""
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
+        verdict = getattr(request, "_request", request).__dict__.get("rate_verdict")
+        for name, value in (verdict.headers() if verdict else {}).items():
+            response[name] = value
+        return response
+
+
+def principal_of(request: Request) -> Principal:
+    """Return who calls. Only for views behind `IsSomebody`."""
+    assert isinstance(request.auth, Principal)
+    return request.auth
+
+
+def id_in(reference: str) -> int:
+    """Return the id that a part of an address names; 0, which no row has, when it cannot be one."""
+    return int(reference) if reference.isdecimal() and len(reference) < 19 else 0
+
+
+class HouseView(RateHeaders, APIView):
+    """What every view of the API is: somebody calls, their team's rows are seen, their budget is told."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        return principal_of(self.request)
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """Say in `Allow` what can be done here; the description of everything is at `/schema`."""
+        return Response(status=status.HTTP_204_NO_CONTENT)

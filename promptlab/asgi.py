@@ -1,0 +1,30 @@
+"""The front door of the server process: hot routes first, Django behind them."""
+
+import asyncio
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptlab.settings")
+django = get_asgi_application()
+
+from experiments.api import delivery, environment  # noqa: E402  (Django must be set up first)
+from feedback.api import intake  # noqa: E402
+from promptlab import checks, llm  # noqa: E402
+from promptlab.chat.api import exposures, stream  # noqa: E402
+from promptlab.lib.asgi import HotRoutes  # noqa: E402
+from prompts.api import heartbeats  # noqa: E402
+from prompts.services import reporting  # noqa: E402, F401  (from here on this process says what it serves)
+from prompts.services.counting import fetched  # noqa: E402
+
+checks.stop_if_unreadable()
+
+
+async def close() -> None:
+    """Write what was counted, and let go of the providers."""
+    await asyncio.to_thread(fetched.stop)
+    await llm.aclose()
+
+
+routes = [*delivery.ROUTES, *environment.ROUTES, *heartbeats.ROUTES, *stream.ROUTES, *exposures.ROUTES, *intake.ROUTES]
+application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=delivery.quick)

@@ -1,0 +1,145 @@
+"""How the activity log reads to people: one sentence per entry, and what it changed. Its pages: accounts.admin."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from promptlab.audit.models import AuditEntry
+
+MOST_LINES = 200
+
+SENTENCES: dict[str, Any] = {
+    "prompt.created": _("wrote the prompt %(what)s"),
+    "prompt.changed": _("changed the settings of %(what)s"),
+    "prompt.archived": _("archived %(what)s"),
+    "prompt.restored": _("brought %(what)s back"),
+    "prompt.renamed": _("changed the short name of %(what)s"),
+    "draft.kept": _("kept a draft of %(what)s"),
+    "draft.discarded": _("threw away %(what)s"),
+    "draft.saved": _("saved %(what)s as a version"),
+    "version.created": _("saved %(what)s"),
+    "collection.created": _("made the collection %(what)s"),
+    "collection.changed": _("changed the collection %(what)s"),
+    "collection.archived": _("archived the collection %(what)s"),
+    "environment.created": _("made the environment %(what)s"),
+    "deployment.deploy": _("put %(what)s v%(version)s live in %(environment)s"),
+    "deployment.rollback": _("went back to %(what)s v%(version)s in %(environment)s"),
+    "environment.renamed": _("called the environment %(what)s"),
+    "environment.changed": _("changed the rules of the environment %(what)s"),
+    "environment.frozen": _("froze the environment %(what)s"),
+    "environment.thawed": _("ended a freeze of the environment %(what)s"),
+    "version.submitted": _("asked for a review of %(what)s"),
+    "version.approved": _("approved %(what)s"),
+    "version.changes_requested": _("asked for changes to %(what)s"),
+    "version.withdrawn": _("took back the review of %(what)s"),
+    "comment.written": _("commented on %(what)s"),
+    "comment.edited": _("changed a comment on %(what)s"),
+    "comment.resolved": _("settled a comment on %(what)s"),
+    "comment.reopened": _("opened a comment on %(what)s again"),
+    "deployment.break_glass": _("put %(what)s v%(version)s live in %(environment)s past the rules"),
+    "deployment.scheduled": _("planned %(what)s v%(version)s for %(environment)s"),
+    "deployment.cancelled": _("cancelled the plan for %(what)s v%(version)s in %(environment)s"),
+    "deployment.refused": _("could not put %(what)s v%(version)s live in %(environment)s as planned"),
+    "deployment.undeploy": _("stopped serving %(what)s in %(environment)s"),
+    "experiment.created": _("set up the experiment %(what)s"),
+    "experiment.start": _("started the experiment %(what)s"),
+    "experiment.pause": _("paused the experiment %(what)s"),
+    "experiment.resume": _("went on with the experiment %(what)s"),
+    "experiment.stop": _("ended the experiment %(what)s"),
+    "experiment.kill": _("stopped the experiment %(what)s at once"),
+    "team.created": _("made the team %(what)s"),
+    "team.renamed": _("called the team %(what)s"),
+    "member.added": _("gave %(what)s the role %(role)s"),
+    "member.removed": _("took the role %(role)s from %(what)s"),
+    "person.created": _("added %(what)s"),
+    "person.changed": _("changed the account of %(what)s"),
+    "person.password": _("set a new password for %(what)s"),
+    "person.password_reset": _("set a new password for %(what)s"),
+    "key.issued": _("made the API key %(what)s"),
+    "key.rotated": _("replaced the API key %(what)s"),
+    "key.revoked": _("revoked the API key %(what)s"),
+    "webhook.created": _("made the webhook to %(what)s"),
+    "webhook.changed": _("changed the webhook to %(what)s"),
+    "webhook.rotated": _("replaced the secret of the webhook to %(what)s"),
+    "webhook.removed": _("removed the webhook to %(what)s"),
+    "webhook.tested": _("tried out the webhook to %(what)s"),
+    "webhook.replayed": _("sent something again to %(what)s"),
+    "webhook.disabled": _("switched off the webhook to %(what)s"),
+}
+
+KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "live": (_("What is live"), ("deployment.",)),
+    "texts": (_("Prompts and versions"), ("prompt.", "version.", "draft.", "comment.", "collection.")),
+    "experiments": (_("Experiments"), ("experiment.",)),
+    "people": (_("People and teams"), ("member.", "person.", "team.")),
+    "keys": (_("API keys"), ("key.",)),
+    "settings": (_("Settings"), ("environment.", "webhook.")),
+}
+"""Kind -> (what people call it, how its verbs begin)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry, ready to be shown."""
+
+    when: datetime
+    who: str
+    sentence: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that an act changed, as people read it."""
+
+    field: str
+    before: str
+    after: str
+
+
+def sentence(entry: AuditEntry) -> str:
+    """Return what was done, without who did it: `put Support reply v6 live in Production`."""
+    known = SENTENCES.get(entry.verb)
+    if known is None:
+        return gettext("did %(verb)s on %(what)s") % {"verb": entry.verb, "what": entry.target_label}
+    said = {**entry.before, **entry.after}
+    words = {
+        "what": entry.target_label,
+        "version": said.get("version"),
+        "environment": str(said.get("environment", "")).capitalize(),
+        "role": said.get("role"),
+    }
+    return str(known) % words
+
+
+def line(entry: AuditEntry) -> Line:
+    """Return the entry as a line of a history."""
+    return Line(entry.at, entry.actor_label, sentence(entry), entry.note)
+
+
+def lines_about(target_type: str, target_id: object) -> list[Line]:
+    """Return the history of one thing, newest first."""
+    return [line(entry) for entry in AuditEntry.objects.about(target_type, target_id)[:MOST_LINES]]
+
+
+def changes(entry: AuditEntry) -> list[Change]:
+    """Return the fields that an entry names, with what they were and what they became."""
+    fields = dict.fromkeys([*entry.before, *entry.after])
+    return [
+        Change(field.replace("_", " ").capitalize(), _shown(entry.before.get(field)), _shown(entry.after.get(field)))
+        for field in fields
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ("", [], {}):
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

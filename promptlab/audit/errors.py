@@ -1,0 +1,13 @@
+"""What the activity log refuses."""
+
+from __future__ import annotations
+
+from promptlab.lib.errors import DomainError
+
+
+class AppendOnly(DomainError):
+    """An entry of the log cannot be changed or removed, by anybody."""
+
+    code = "append_only"
+    status = 409
+    detail = "The activity log only grows. Entries are never changed or removed."

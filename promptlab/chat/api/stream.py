@@ -1,0 +1,144 @@
+"""`POST /chat`: plain ASGI, server-sent events. An error before the first word is an HTTP error, later an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+from promptlab.accounts.auth import aauthenticate
+from promptlab.accounts.drf import calls
+from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
+from promptlab.lib import problem, sse
+from promptlab.lib.asgi import EventStream, Request, route, unless_gone
+from promptlab.lib.errors import FieldProblem, Invalid
+from promptlab.lib.openapi import hot_paths, operation
+from promptlab.lib.ratelimit import acheck
+from promptlab.lib.threads import run_db
+
+PING_S = 15.0
+TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id", "model")
+
+
+async def chat(request: Request) -> EventStream:
+    """Answer a message: tokens as they come, then one event with what it took."""
+    principal = await aauthenticate(request.headers)
+    verdict = (await acheck(calls(principal), f"key:{principal.id}")).enforce()
+    turn = _turn(await request.json_object())
+    plan = await run_db(prepare_turn, principal, turn)
+    events = stream_turn(plan)
+    try:
+        first = await unless_gone(request, anext(events))
+    except BaseException:
+        await events.aclose()
+        raise
+    return EventStream(_frames(first, events), headers={**verdict.headers(), **_attribution(plan)})
+
+
+def _turn(body: dict[str, Any]) -> TurnInput:
+    """Return the checked body. Raises Invalid naming every wrong field at once."""
+    problems = [
+        FieldProblem(name, "This is text.", "invalid")
+        for name in TEXTS
+        if not isinstance(body.get(name, ""), str | None)
+    ]
+    if not isinstance(body.get("variables", {}), dict):
+        problems.append(FieldProblem("variables", "This is an object of names and values.", "invalid"))
+    if problems:
+        raise Invalid(f"{problems[0].field}: {problems[0].detail}", problems=problems)
+    text = {name: body.get(name) or "" for name in TEXTS}
+    return TurnInput(
+        message=text["message"],
+        prompt=text["prompt"],
+        variables=body.get("variables") or {},
+        environment=text["environment"],
+        conversation_id=text["conversation_id"],
+        unit_id=text["unit_id"] or text["user"],
+        model=text["model"],
+    )
+
+
+def _attribution(plan: TurnPlan) -> dict[str, str]:
+    """Return the headers that say which version answers."""
+    headers = {"X-PromptLab-Message-Id": str(plan.answer_uid)}
+    if plan.version is not None:
+        headers["X-PromptLab-Prompt"] = f"{plan.prompt}@{plan.version}"
+    if plan.variant is not None:
+        headers["X-PromptLab-Variant"] = f"{plan.experiment}/{plan.variant}"
+    return headers
+
+
+async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | Done | Broken]) -> AsyncGenerator[bytes]:
+    """Frame the events; a comment keeps the line open while the model is silent."""
+    pending: asyncio.Future[Token | Done | Broken] | None = None
+    try:
+        yield _frame(first)
+        while True:
+            pending = pending or asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait({pending}, timeout=PING_S)
+            if not done:
+                yield sse.PING
+                continue
+            try:
+                event = pending.result()
+            except StopAsyncIteration:
+                return
+            pending = None
+            yield _frame(event)
+    finally:
+        if pending is not None and not pending.done():
+            pending.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await pending
+        await events.aclose()
+
+
+def _frame(event: Token | Done | Broken) -> bytes:
+    if isinstance(event, Token):
+        return sse.encode({"token": event.text})
+    if isinstance(event, Broken):
+        return sse.encode({"error": problem.body(event.error), "done": True, **_ids(event.plan)})
+    completion = event.completion
+    return sse.encode(
+        {
+            "done": True,
+            **_ids(event.plan),
+            "model": completion.model,
+            "input_tokens": completion.usage.input_tokens,
+            "output_tokens": completion.usage.output_tokens,
+            "latency_ms": completion.latency_ms,
+            "first_token_ms": completion.first_token_ms,
+            "cost_usd": float(completion.cost_usd) if completion.cost_usd is not None else None,
+            "finish_reason": completion.finish_reason,
+        }
+    )
+
+
+def _ids(plan: TurnPlan) -> dict[str, Any]:
+    return {
+        "message_id": str(plan.answer_uid),
+        "conversation_id": str(plan.conversation_uid),
+        "prompt": plan.prompt or None,
+        "version": plan.version,
+        "experiment": plan.experiment,
+        "variant": plan.variant,
+        "receipt": plan.receipt,
+    }
+
+
+ROUTES = [route("POST", "/chat", chat)]
+
+_TEXT = {"type": "string"}
+hot_paths["/api/v1/chat"] = {
+    "post": operation(
+        "Answer a message as a stream",
+        tag="chat",
+        stream=True,
+        body={
+            "type": "object",
+            "required": ["message"],
+            "properties": {**dict.fromkeys(TEXTS, _TEXT), "variables": {"type": "object"}},
+        },
+    )
+}

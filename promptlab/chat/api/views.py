@@ -1,0 +1,85 @@
+"""Conversations and messages over REST, to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from promptlab.accounts.rest import HouseView
+from promptlab.chat.errors import ConversationNotFound, MessageNotFound
+from promptlab.chat.models import Conversation, Message
+from promptlab.chat.transcripts import upstream_messages
+
+
+class MessageOut(serializers.ModelSerializer[Message]):
+    """One message; an answer says what was served and what it took. `cost_usd` null: unknown."""
+
+    message_id = serializers.UUIDField(source="uid")
+    version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
+    prompt = serializers.CharField(source="version.prompt.name", default=None, allow_null=True)
+    environment = serializers.CharField(source="environment.name", default=None, allow_null=True)
+    experiment = serializers.CharField(source="experiment.key", default=None, allow_null=True)
+    variant = serializers.CharField(source="served_variant.key", default=None, allow_null=True)
+
+    class Meta:
+        model = Message
+        fields = [
+            "message_id", "role", "content", "state", "created_at", "ended_at", "prompt", "version", "environment",
+            "experiment", "phase", "variant", "slot", "unit_id", "model", "provider", "finish_reason", "error_code",
+            "input_tokens", "output_tokens", "cost_usd", "latency_ms", "first_token_ms",
+        ]  # fmt: skip
+
+
+class UpstreamOut(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class MessageDetailOut(MessageOut):
+    """One message with exactly what was sent to the model for it."""
+
+    upstream = serializers.SerializerMethodField()
+
+    class Meta(MessageOut.Meta):
+        fields = [*MessageOut.Meta.fields, "upstream"]
+
+    @extend_schema(responses=UpstreamOut(many=True))
+    def get_upstream(self, message: Message) -> list[dict[str, str]]:
+        if message.role != Message.Role.ASSISTANT:
+            return []
+        return [{"role": part.role, "content": part.content} for part in upstream_messages(message)]
+
+
+NAMED = ("version__prompt", "environment", "experiment", "served_variant")
+
+
+class MessageDetail(HouseView):
+    @extend_schema(responses=MessageDetailOut)
+    def get(self, request: Request, uid: str) -> Response:
+        """Return a message and the exact text that was sent to the model."""
+        rows = Message.objects.visible_to(self.principal, "chat.read").select_related(*NAMED)
+        # Rating and chatting go by the team; the text of a private prompt does not.
+        found = rows.without_private(self.principal, "version__prompt__").filter(uid=uid).first()
+        if found is None:
+            raise MessageNotFound(message=uid)
+        return Response(MessageDetailOut(found).data)
+
+
+class ConversationMessages(HouseView, GenericAPIView[Message]):
+    serializer_class = MessageOut
+    queryset = Message.objects.none()
+    filter_backends = ()
+
+    @extend_schema(responses=MessageOut(many=True))
+    def get(self, request: Request, uid: str) -> Response:
+        """List what was said, oldest first."""
+        found = Conversation.objects.visible_to(self.principal, "chat.read").filter(uid=uid).first()
+        if found is None:
+            raise ConversationNotFound(conversation=uid)
+        rows = Message.objects.filter(conversation=found).select_related(*NAMED).order_by("id")
+        return self.get_paginated_response(MessageOut(self.paginate_queryset(rows), many=True).data)

@@ -1,0 +1,109 @@
+"""Conversations and their messages. A message row exists before the first byte of an answer, and always ends."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from experiments.models import Experiment, Variant
+from promptlab.accounts.models import ApiKey, Team
+from promptlab.chat.querysets import ConversationQuerySet, MessageQuerySet
+from prompts.models import Environment, Prompt, Version
+
+
+class Conversation(models.Model):
+    """What one end user and the model say to each other."""
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    prompt = models.ForeignKey(Prompt, models.PROTECT, null=True, related_name="+", verbose_name=_("prompt"))
+    environment = models.CharField(_("environment"), max_length=36, blank=True)
+    unit_id = models.CharField(_("end user"), max_length=200, blank=True)
+    key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+", verbose_name=_("API key"))
+    created_at = models.DateTimeField(_("started"), auto_now_add=True)
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        about = self.prompt.title if self.prompt else _("Plain chat")
+        return f"{about}, {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class Message(models.Model):
+    """One message. Answers carry what was assigned, what was served, and what it took.
+
+    `variables`, `snippets` and the messages before this one rebuild the exact text sent upstream. `snippets` is the id of
+    the version of each included prompt, by the name it was included under. `cost_usd` null: unknown. An external answer
+    was given by an application that took the prompt from us and asked a model itself; its text we never see.
+    """
+
+    class Role(models.TextChoices):
+        USER = "user", _("User")
+        ASSISTANT = "assistant", _("Model")
+
+    class State(models.TextChoices):
+        STREAMING = "streaming", _("Being written")
+        COMPLETED = "completed", _("Completed")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled by the caller")
+        ABANDONED = "abandoned", _("Abandoned: our process ended")
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    role = models.CharField(_("who"), max_length=10, choices=Role.choices)
+    content = models.TextField(_("text"), blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices)
+    created_at = models.DateTimeField(_("asked"), auto_now_add=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+    lease_until = models.DateTimeField(null=True)
+    version = models.ForeignKey(Version, models.PROTECT, null=True, related_name="+", verbose_name=_("version"))
+    environment = models.ForeignKey(Environment, models.PROTECT, null=True, related_name="+")
+    experiment = models.ForeignKey(Experiment, models.PROTECT, null=True, related_name="+")
+    phase = models.PositiveIntegerField(default=0)
+    assigned_variant = models.ForeignKey(Variant, models.PROTECT, null=True, related_name="+")
+    served_variant = models.ForeignKey(Variant, models.PROTECT, null=True, related_name="+", verbose_name=_("variant"))
+    slot = models.PositiveSmallIntegerField(null=True)
+    unit_id = models.CharField(_("end user"), max_length=200, blank=True)
+    variables = models.JSONField(_("blanks"), default=dict)
+    snippets = models.JSONField(_("versions of the snippets"), default=dict)
+    model = models.CharField(_("model"), max_length=100, blank=True)
+    provider = models.CharField(_("provider"), max_length=50, blank=True)
+    parameters = models.JSONField(_("model settings"), default=dict)
+    finish_reason = models.CharField(_("why it ended"), max_length=20, blank=True)
+    error_code = models.CharField(_("error"), max_length=60, blank=True)
+    input_tokens = models.PositiveIntegerField(_("tokens in"), null=True)
+    output_tokens = models.PositiveIntegerField(_("tokens out"), null=True)
+    is_usage_estimated = models.BooleanField(default=False)
+    cost_usd = models.DecimalField(_("cost"), max_digits=14, decimal_places=9, null=True)
+    latency_ms = models.PositiveIntegerField(_("wait"), null=True)
+    first_token_ms = models.PositiveIntegerField(_("wait for the first word"), null=True)
+    revision = models.PositiveBigIntegerField(_("revision of the environment"), null=True)
+    is_external = models.BooleanField(_("answered elsewhere"), default=False)
+    request_id = models.CharField(max_length=64, blank=True)
+    rolled_up_at = models.DateTimeField(null=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["lease_until"], condition=Q(state="streaming"), name="message_streaming"),
+            models.Index(
+                fields=["id"],
+                condition=Q(rolled_up_at=None, role="assistant", ended_at__isnull=False),
+                name="message_not_rolled_up",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}: {self.content[:60]}"

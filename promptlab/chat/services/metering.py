@@ -1,0 +1,85 @@
+"""Ended answers become sums: requests, waits, tokens and cost of every version that was served."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC
+
+from django.db import transaction
+from django.utils import timezone
+
+from experiments.services.rollups import Observation, Served, add_observations
+from promptlab.chat.models import Message
+from promptlab.lib.batches import in_batches
+from promptlab.lib.logs import get_logger
+from prompts.services import usage
+from prompts.services.usage import Use
+
+log = get_logger(__name__)
+ROLL_UP_TASK = "chat.roll_up_messages"
+TEXTS = ("content", "variables", "parameters", "version__text", "version__messages")
+
+
+def roll_up_messages(limit: int = 500) -> int:
+    """Add ended answers to the sums, `limit` in a transaction, and return how many. Again adds nothing."""
+    total = in_batches(_roll_up_batch, limit)
+    if total:
+        log.info("messages_rolled_up", messages=total)
+    return total
+
+
+@transaction.atomic
+def _roll_up_batch(limit: int) -> int:
+    # No key: a rating that refers to one of these answers must not wait for us.
+    waiting = Message.objects.not_rolled_up().select_for_update(skip_locked=True, of=("self",), no_key=True)
+    waiting = waiting.select_related("version").defer(*TEXTS)
+    answers: list[Message] = list(waiting[:limit])
+    if answers:
+        add_observations([one for one in map(observation_of, answers) if one])
+        usage.count(answers=Counter(use for use in map(_use_of, answers) if use))
+        Message.objects.filter(pk__in=[answer.pk for answer in answers]).update(rolled_up_at=timezone.now())
+    return len(answers)
+
+
+def _use_of(answer: Message) -> Use | None:
+    """Return which prompt was used on which day; None for an answer that did not come to its end."""
+    if answer.version is None or answer.state != Message.State.COMPLETED:
+        return None
+    assert answer.ended_at is not None
+    return answer.version.prompt_id, answer.ended_at.astimezone(UTC).date()
+
+
+def served_by(message: Message) -> Served | None:
+    """Return what the answer showed; None for what is counted nowhere: without a version or an environment."""
+    version, environment_id = message.version, message.environment_id
+    if version is None or environment_id is None:
+        return None
+    return Served(
+        prompt_id=version.prompt_id,
+        environment_id=environment_id,
+        version_id=version.pk,
+        experiment_id=message.experiment_id,
+        phase=message.phase,
+        variant_id=message.served_variant_id,
+    )
+
+
+def observation_of(answer: Message) -> Observation | None:
+    """Return what an ended answer adds, None where nothing counts. Shown: its first word reached the caller."""
+    served = served_by(answer)
+    if served is None:
+        return None
+    assert answer.ended_at is not None
+    return Observation(
+        served=served,
+        unit_id=answer.unit_id,
+        at=answer.ended_at,
+        requests=1,
+        shown=int(answer.is_external or answer.first_token_ms is not None),
+        errors=int(answer.state == Message.State.FAILED),
+        input_tokens=answer.input_tokens or 0,
+        output_tokens=answer.output_tokens or 0,
+        cost_usd=answer.cost_usd,
+        is_unpriced=answer.cost_usd is None and not answer.is_external,
+        latency_ms=answer.latency_ms or 0,
+    )

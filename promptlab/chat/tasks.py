@@ -1,0 +1,19 @@
+"""What workers do for chat. Each may run twice, and late."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from promptlab.chat.services import metering, sweeping
+
+
+@shared_task(name=metering.ROLL_UP_TASK)
+def roll_up_messages() -> None:
+    """Add ended answers to the sums."""
+    metering.roll_up_messages()
+
+
+@shared_task(name=sweeping.CLOSE_TASK)
+def close_abandoned() -> None:
+    """Close answers whose process ended."""
+    sweeping.close_abandoned()

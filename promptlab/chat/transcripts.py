@@ -1,0 +1,73 @@
+"""Reads: what exactly was sent to the model for an answer. The same code sends it and rebuilds it later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptlab_sdk.kernel.spec import Message as Part
+
+from promptlab import llm
+from promptlab.chat.errors import MissingVariables
+from promptlab.chat.models import Message
+from prompts import rendering, snippets
+from prompts.errors import VariablesInvalid
+
+HISTORY = ("history", "messages")
+"""Placeholders that stand for the conversation so far."""
+SCHEMA_NAME = "answer"
+"""What the shape of an answer is called where a model asks for a name."""
+
+
+def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
+    """Return the messages sent to the model for `answer`.
+
+    They are made of its version, the versions of the snippets noted with it, its variables and what was said before:
+    byte for byte the same at any later time, for none of these ever changes.
+    Raises MissingVariables, VariablesInvalid naming every problem, TemplateTooCostly, TemplateFailed.
+    """
+    said = list(
+        Message.objects.filter(conversation_id=answer.conversation_id)
+        .transcript(before_id=answer.pk)
+        .filter(ended_at__lte=answer.created_at)
+    )
+    question, history = said[-1], [Part(role=past.role, content=past.content) for past in said[:-1]]
+    parts = [*_rendered(answer, history), Part(role="user", content=question.content)]
+    return [llm.ChatMessage(role=part.role, content=part.content) for part in parts]
+
+
+def upstream_parameters(answer: Message) -> dict[str, Any]:
+    """Return the model settings sent for `answer`: what its version says of its own, and what the row has.
+
+    A version says nothing twice, so nothing is overwritten.
+    """
+    if answer.version is None:
+        return dict(answer.parameters)
+    content = answer.version.content
+    said: dict[str, Any] = {"stop": list(content.stop), "tools": [dict(tool) for tool in content.tools]}
+    if content.output_schema:
+        shape = {"name": SCHEMA_NAME, "schema": dict(content.output_schema)}
+        said["response_format"] = {"type": "json_schema", "json_schema": shape}
+    return {**{name: value for name, value in said.items() if value}, **answer.parameters}
+
+
+def _rendered(answer: Message, history: list[Part]) -> list[Part]:
+    """Return the prompt's own messages with the history in its place: at its placeholder, else behind them."""
+    if answer.version is None:
+        return history
+    content = snippets.resolve_pinned(answer.version, answer.snippets).content
+    try:
+        filled = rendering.render(content, answer.variables, placeholders=dict.fromkeys(HISTORY, tuple(history)))
+    except VariablesInvalid as error:
+        raise _missing(answer.version.prompt.name, error) from error
+    if isinstance(filled, str):
+        return [Part(role="system", content=filled), *history]
+    has_place = any(part.placeholder in HISTORY for part in content.messages)
+    return list(filled) if has_place else [*filled, *history]
+
+
+def _missing(prompt: str, error: VariablesInvalid) -> VariablesInvalid | MissingVariables:
+    """Return what a caller hears: when nothing is wrong but what is missing, the prompt that needs it."""
+    if error.code != MissingVariables.code:
+        return error
+    names = ", ".join(problem.field.removeprefix("variables.") for problem in error.problems)
+    return MissingVariables(problems=error.problems, prompt=prompt, names=names)

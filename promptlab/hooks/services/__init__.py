@@ -1,0 +1,1 @@
+"""Telling others: the outbox, its fan-out, sending, and the endpoints that people set up."""

@@ -1,0 +1,385 @@
+"""A small frame for routes that must not pay for Django's handler: route table, bodies, answers, streams, errors.
+
+A plain ASGI callable costs a fortieth of a Django async view. Everything a caller can notice is the same as elsewhere:
+authenticator, limits, error bodies, CORS, request ids and log lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from promptlab.lib import cors, jsonbody, logs, problem, sse
+from promptlab.lib.errors import DomainError, Invalid, TooLarge, Unavailable
+
+log = logs.get_logger(__name__)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_TIMEOUT_S = 30.0
+WRITE_TIMEOUT_S = 30.0
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request. `params` are the named parts of the route; header names are lower case."""
+
+    scope: Scope
+    receive: Receive
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query string; of a repeated name the last one counts."""
+        raw = self.scope.get("query_string", b"").decode("latin-1")
+        return {name: values[-1] for name, values in parse_qs(raw, keep_blank_values=True).items()}
+
+    async def body(self) -> bytes:
+        """Return the whole body. Raises TooLarge past the limit, Invalid when it does not arrive in time."""
+        limit = settings.MAX_BODY_BYTES
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                while True:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > limit:
+                        raise TooLarge(f"The body is larger than {limit} bytes.", limit=limit)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError as error:
+            raise Invalid("The body did not arrive in time.", code="slow_body") from error
+
+    async def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object; an empty body is an empty object."""
+        raw = await self.body()
+        value = jsonbody.loads(raw) if raw.strip() else {}
+        if not isinstance(value, dict):
+            raise Invalid("The body must be a JSON object.", code="invalid_json")
+        return value
+
+
+class ClientGone(Exception):
+    """The caller hung up."""
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole answer."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Parts:
+    """A whole answer of `length` bytes that is put together as the caller takes it. Who takes nothing is left."""
+
+    parts: Iterable[bytes]
+    length: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class EventStream:
+    """An answer that goes on: `events` yields framed events. It is closed when it ends and when the caller hangs up."""
+
+    events: AsyncGenerator[bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON answer."""
+    encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return Response(
+        encoded, status, {"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})}
+    )
+
+
+AnyAnswer = Response | Parts | EventStream
+Handler = Callable[[Request], Awaitable[AnyAnswer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`pattern` matches the whole path; a trailing slash is always optional.
+
+    `is_public`: pages of any origin may call it, without credentials, and read the answer.
+    """
+
+    methods: frozenset[str]
+    pattern: re.Pattern[str]
+    handler: Handler
+    is_public: bool = False
+
+
+def route(methods: str, path: str, handler: Handler, *, is_public: bool = False) -> Route:
+    """Return a route for a path such as `/prompts/{name}/deployed`; it answers under `/api/v1` as well."""
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+    return Route(frozenset(methods.split()), re.compile(rf"(?:/api/v1)?{pattern}/?\Z"), handler, is_public)
+
+
+Message = MutableMapping[str, Any]
+Quick = Callable[[Scope], "tuple[Message, Message] | None"]
+"""Returns a whole answer that lies ready, as the two messages to send, or None for everything that takes thought.
+
+It makes no mistakes, waits for nobody and raises nothing; None is always right, for then the route itself answers.
+"""
+
+
+class HotRoutes:
+    """The ASGI application: what lies ready first, then our routes, everything else to `fallback` (Django)."""
+
+    def __init__(
+        self,
+        routes: list[Route],
+        fallback: Application,
+        on_shutdown: Callable[[], Awaitable[None]] | None = None,
+        quick: Quick | None = None,
+    ) -> None:
+        self.routes = routes
+        self.fallback = fallback
+        self.on_shutdown = on_shutdown
+        self.quick = quick or _nothing_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            ready = self.quick(scope)
+            if ready is not None:
+                await send(ready[0])
+                await send(ready[1])
+                return
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        found = self._find(scope) if scope["type"] == "http" else None
+        if found is None:
+            await self.fallback(scope, receive, send)
+        else:
+            await serve(found[0], found[1], scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Answer the server's start and stop; Django knows neither."""
+        while (await receive())["type"] == "lifespan.startup":
+            stopping.hear()
+            await send({"type": "lifespan.startup.complete"})
+        if self.on_shutdown is not None:
+            await self.on_shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _find(self, scope: Scope) -> tuple[Route, dict[str, str]] | None:
+        """Return the route of this path and method. A method nobody handles here is Django's (it may be a page's)."""
+        path, method = scope["path"], scope["method"]
+        for candidate in self.routes:
+            match = candidate.pattern.match(path)
+            if match and (method in candidate.methods or self._is_preflight(scope)):
+                return candidate, match.groupdict()
+        return None
+
+    @staticmethod
+    def _is_preflight(scope: Scope) -> bool:
+        return scope["method"] == "OPTIONS" and any(
+            name == b"access-control-request-method" for name, _ in scope["headers"]
+        )
+
+
+def _nothing_ready(scope: Scope) -> None:
+    return None
+
+
+class Stopping:
+    """Knows at once that the server is told to end. Servers wait for open answers first, and say nothing meanwhile."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._callbacks: set[Callable[[], None]] = set()
+
+    def hear(self) -> None:
+        """Listen to the signals that end a server, before it does; it hears them as before."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+            if callable(before):
+                signal.signal(number, partial(self._heard, before))
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Call `callback` then, on the main thread, between two instructions of whatever it does."""
+        self._callbacks.add(callback)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._callbacks.discard(callback)
+
+    def _heard(self, before: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+        self.is_set = True
+        for callback in list(self._callbacks):
+            callback()
+        before(number, frame)
+
+
+stopping = Stopping()
+
+
+async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one request: context, handler, error bodies, log line."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    client = scope.get("client") or ("", 0)
+    request_id = logs.begin(headers.get("x-request-id", ""), address=client[0])
+    request = Request(scope, receive, params, headers)
+    started = time.perf_counter()
+    common = {"X-Request-ID": request_id, **cors.headers(headers.get("origin", ""), is_public=route.is_public)}
+    answer = await _answer(route, request)
+    status = answer.status if isinstance(answer, Response) else 200
+    try:
+        if isinstance(answer, Response):
+            await _send_response(answer, common, send)
+        elif isinstance(answer, Parts):
+            await _send_parts(answer, common, request, send)
+        else:
+            await _send_stream(answer, common, request, send)
+    except (ClientGone, OSError):
+        status = 499
+    except Exception:  # the answer has begun: all that is left is to cut it off
+        log.exception("unexpected")
+        status = 500
+    ms = round((time.perf_counter() - started) * 1000, 1)
+    log.info("request", method=request.method, path=scope["path"], status=status, ms=ms)
+
+
+async def _answer(route: Route, request: Request) -> AnyAnswer:
+    if request.method == "OPTIONS":
+        origin = request.headers.get("origin", "")
+        return Response(status=204, headers=cors.preflight(origin, is_public=route.is_public))
+    try:
+        _check_address(request)
+        return await route.handler(request)
+    except DomainError as error:
+        return error_response(error)
+    except ClientGone:
+        return Response(status=499)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("database_away", error=type(error).__name__)
+        return error_response(Unavailable("The database does not answer. Try again shortly.", retry_after_s=2))
+    except Exception:
+        log.exception("unexpected")
+        return error_response(problem.Unexpected())
+
+
+def _check_address(request: Request) -> None:
+    """Refuse a NUL in the address, which PostgreSQL would take as an error of ours."""
+    found = problem.address_problem(request.scope["path"], request.scope.get("query_string", b"").decode("latin-1"))
+    if found is not None:
+        raise found
+
+
+def error_response(error: DomainError) -> Response:
+    """Return the problem document of an error as an answer."""
+    return Response(problem.encode(error), error.status, problem.headers(error))
+
+
+def _together(headers: Mapping[str, str], common: Mapping[str, str]) -> dict[str, str]:
+    """Return an answer's own headers with those of every answer; what it varies by is added up."""
+    varies = [part["Vary"] for part in (headers, common) if "Vary" in part]
+    return {**headers, **common, **({"Vary": ", ".join(varies)} if varies else {})}
+
+
+async def _start(status: int, headers: Mapping[str, str], send: Send) -> None:
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def _send_response(answer: Response, common: Mapping[str, str], send: Send) -> None:
+    headers = _together(answer.headers, common)
+    if answer.status not in (204, 304):
+        headers["Content-Length"] = str(len(answer.body))
+    await _start(answer.status, headers, send)
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _send_parts(answer: Parts, common: Mapping[str, str], request: Request, send: Send) -> None:
+    await _start(200, {**_together(answer.headers, common), "Content-Length": str(answer.length)}, send)
+    for part in answer.parts if request.method != "HEAD" else ():
+        await _send_part(part, send)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_stream(answer: EventStream, common: Mapping[str, str], request: Request, send: Send) -> None:
+    """Send events until they end or the caller hangs up; then the generator is closed, whatever it waits for."""
+    await _start(200, _together({**sse.HEADERS, **answer.headers}, common), send)
+    pump = asyncio.ensure_future(_pump(answer.events, send))
+    watcher = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({pump, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not pump.done():
+            raise ClientGone
+        pump.result()
+    finally:
+        for task in (pump, watcher):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ClientGone, OSError):
+            await pump
+        await answer.events.aclose()
+
+
+async def _pump(events: AsyncGenerator[bytes], send: Send) -> None:
+    async for event in events:
+        await _send_part(event, send)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_part(part: bytes, send: Send) -> None:
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except TimeoutError as error:
+        raise ClientGone from error
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Await `work`, whose body has been read; raise ClientGone (and cancel it) as soon as the caller hangs up."""
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        watcher.cancel()
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

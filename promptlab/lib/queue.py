@@ -1,0 +1,64 @@
+"""Handing work to the workers: services name a task, they never import it.
+
+A message is only a wake-up. What must happen is in the database and swept by the workers, so a wake-up that is lost
+(no Redis, full queue) delays, and never loses. Nothing in a request waits for the broker: one daemon thread sends.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+
+from promptlab.lib import redis
+from promptlab.lib.logs import get_logger, request_id
+
+log = get_logger(__name__)
+Argument = int | str
+WakeUp = tuple[str, tuple[Argument, ...], str]
+
+_waiting: queue.Queue[WakeUp] = queue.Queue(maxsize=1000)
+_sender: threading.Thread | None = None
+_lock = threading.Lock()
+
+
+def enqueue_on_commit(task_name: str, *args: Argument) -> None:
+    """Wake a worker for `task_name` after this transaction commits. Raises KeyError at once for an unknown name."""
+    if task_name not in current_app.tasks:
+        raise KeyError(f"No task is named {task_name!r}.")
+    wake_up = (task_name, args, request_id())
+    transaction.on_commit(lambda: _put(wake_up))
+
+
+def _put(wake_up: WakeUp) -> None:
+    if not settings.TASK_WAKE_UPS:
+        return
+    _start_sender()
+    try:
+        _waiting.put_nowait(wake_up)
+    except queue.Full:
+        log.warning("wake_up_dropped", task=wake_up[0])
+
+
+def _start_sender() -> None:
+    global _sender
+    with _lock:
+        if _sender is None or not _sender.is_alive():
+            _sender = threading.Thread(target=_send_forever, name="promptlab-wake-ups", daemon=True)
+            _sender.start()
+
+
+def _send_forever() -> None:
+    while True:
+        task_name, args, of_request = _waiting.get()
+        if redis.is_away():
+            log.info("wake_up_skipped", task=task_name)
+            continue
+        try:
+            current_app.tasks[task_name].apply_async(args, headers={"request_id": of_request}, retry=False)
+        except Exception as error:  # noqa: BLE001  (whatever the broker's transport raises; the sweeper does the work)
+            redis.breaker.failed(error)
+            log.warning("wake_up_failed", task=task_name, error=type(error).__name__)

@@ -1,0 +1,29 @@
+"""Server-sent events, framed so that every client's parser agrees.
+
+No `id:` and no `retry:` on answers of models (the OpenAI SDK trips over both); a keep-alive is a comment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+PING = b": ping\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+def encode(data: Mapping[str, Any], *, event: str = "", number: int | None = None) -> bytes:
+    """Return one event: the data as one line of JSON, so that no text can break out of its frame.
+
+    `number` becomes its id: a reader that comes back says after which one it wants to go on.
+    """
+    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    name = f"event: {event}\n" if event else ""
+    numbered = f"id: {number}\n" if number is not None else ""
+    return f"{numbered}{name}data: {line}\n\n".encode()

@@ -1,0 +1,87 @@
+"""What goes into a model call and what comes out: plain frozen values that know no provider, table or request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+Parameter = str | int | float | bool | None | Sequence[str] | Mapping[str, object]
+
+PARAMETERS = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed", "response_format", "tools"})
+"""The settings a request may carry. Others are refused: a silently ignored setting would spoil a comparison."""
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended. `error` and `cancelled` are for callers that store broken answers."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message as the model receives it. `role` is system, developer, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """One question to a model.
+
+    An empty `model` means the default model. `None` for a time limit means the setting. `purpose` says in the log what
+    the call was for (`chat`, `generate`, `judge`). `user` is a hash that lets the provider tell abusers apart, never a
+    name or an address; empty sends none.
+    """
+
+    messages: Sequence[ChatMessage]
+    model: str = ""
+    parameters: Mapping[str, Parameter] = field(default_factory=lambda: MappingProxyType({}))
+    purpose: str = "unspecified"
+    deadline_s: float | None = None
+    first_token_timeout_s: float | None = None
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call. `cached_tokens` are part of the input, `reasoning_tokens` part of the output."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of the answer; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer.
+
+    `model` is the name the provider answered with, which may be a dated form of the one asked for. `cost_usd` is `None`
+    when no price is known, never 0. `first_token_ms` is `None` when no text came.
+    """
+
+    text: str
+    model: str
+    provider: str
+    usage: Usage
+    cost_usd: Decimal | None
+    finish_reason: FinishReason
+    latency_ms: int
+    first_token_ms: int | None

@@ -1,0 +1,5 @@
+"""Editors' pages about prompts. One file per noun; importing registers."""
+
+from prompts.admin import collection, deployment, field, planning, prompt, reviewing, tag, version
+
+__all__ = ["collection", "deployment", "field", "planning", "prompt", "reviewing", "tag", "version"]

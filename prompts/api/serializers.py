@@ -1,0 +1,426 @@
+"""Shapes of the prompt API. No rules and no writes here: services have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from promptlab.accounts.access import Principal
+from prompts import snippets
+from prompts.models import DeploymentEvent, Environment, Prompt, Version
+from prompts.search import Match
+from prompts.services.fields import said
+
+
+class VersionOut(serializers.ModelSerializer[Version]):
+    """One version. `content` is the text; `prompt_text` the same under the name the delivery uses.
+
+    `includes` are the names of the prompts whose texts it includes.
+    """
+
+    name = serializers.CharField(source="prompt.name")
+    type = serializers.CharField(source="prompt.type")
+    version = serializers.IntegerField(source="number")
+    content = serializers.CharField(source="text")
+    prompt_text = serializers.CharField(source="text")
+    sha256 = serializers.CharField(source="checksum")
+    author = serializers.CharField(source="author_label")
+    includes = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Version
+        fields = [
+            "id",
+            "name",
+            "type",
+            "version",
+            "number",
+            "version_string",
+            "content",
+            "prompt_text",
+            "messages",
+            "model",
+            "parameters",
+            "variables",
+            "syntax",
+            "output_schema",
+            "stop",
+            "tools",
+            "includes",
+            "message",
+            "author",
+            "sha256",
+            "review_state",
+            "created_at",
+        ]
+
+    def get_includes(self, version: Version) -> list[str]:
+        return list(snippets.included_in(version))
+
+
+class MessageIn(serializers.Serializer[Any]):
+    """One part of a chat prompt: role and content, or a placeholder."""
+
+    role = serializers.ChoiceField(["system", "user", "assistant"], required=False)
+    content = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    placeholder = serializers.CharField(required=False)
+
+
+class ContentIn(serializers.Serializer[Any]):
+    """What a version says: `content` for text, `messages` for chat. Texts include others by `{{> name}}`."""
+
+    content = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    messages = MessageIn(many=True, required=False)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    parameters = serializers.DictField(required=False)
+    variables = serializers.DictField(child=serializers.DictField(), required=False)
+    syntax = serializers.ChoiceField(Version.Syntax.choices, required=False)
+    output_schema = serializers.DictField(required=False, help_text="A JSON schema of the answer.")
+    stop = serializers.ListField(child=serializers.CharField(trim_whitespace=False), required=False)
+    tools = serializers.ListField(child=serializers.DictField(), required=False)
+    version_string = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    message = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class PromptIn(ContentIn):
+    title = serializers.CharField(max_length=200)
+    name = serializers.CharField(required=False, max_length=255)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)
+    collection_id = serializers.IntegerField(required=False, allow_null=True)
+    tags = serializers.ListField(child=serializers.CharField(max_length=50), required=False, max_length=50)
+    metadata = serializers.DictField(
+        required=False, help_text="Values in your team's fields by their keys; null: none."
+    )
+    model_type = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    type = serializers.ChoiceField(["text", "chat"], required=False)
+    team_id = serializers.IntegerField(required=False, write_only=True)
+
+
+class PromptOut(serializers.ModelSerializer[Prompt]):
+    """A prompt with its newest version inline. `live` says which version is live where.
+
+    Of other teams' prompts in the library neither that nor how much they are used is told.
+    """
+
+    collection_id = serializers.IntegerField(allow_null=True)
+    tags = serializers.SlugRelatedField("name", many=True, read_only=True)
+    content = serializers.CharField(source="newest.text")
+    messages = serializers.JSONField(source="newest.messages")
+    variables = serializers.JSONField(source="newest.variables")
+    syntax = serializers.CharField(source="newest.syntax")
+    output_schema = serializers.JSONField(source="newest.output_schema")
+    stop = serializers.JSONField(source="newest.stop")
+    tools = serializers.JSONField(source="newest.tools")
+    includes = serializers.SerializerMethodField()
+    version = serializers.IntegerField(source="newest.number")
+    version_string = serializers.CharField(source="newest.version_string")
+    latest_version = serializers.SerializerMethodField()
+    forked_from = serializers.SerializerMethodField()
+    live = serializers.SerializerMethodField()
+    metadata = serializers.SerializerMethodField()
+    stars = serializers.FloatField(allow_null=True, help_text="The average of its ratings, 1 to 5.")
+    ratings_count = serializers.IntegerField()
+    is_favourite = serializers.BooleanField(help_text="Of the person who asks.")
+    uses_30d = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Prompt
+        fields = [
+            "id",
+            "name",
+            "title",
+            "description",
+            "type",
+            "model_type",
+            "collection_id",
+            "tags",
+            "content",
+            "messages",
+            "variables",
+            "syntax",
+            "output_schema",
+            "stop",
+            "tools",
+            "includes",
+            "version",
+            "version_string",
+            "latest_version",
+            "forked_from",
+            "live",
+            "metadata",
+            "stars",
+            "ratings_count",
+            "is_favourite",
+            "uses_30d",
+            "created_at",
+            "updated_at",
+        ]
+
+    def get_includes(self, prompt: Prompt) -> list[str]:
+        assert prompt.newest is not None
+        prompt.newest.prompt = prompt  # known already: saves a query for each row
+        return list(snippets.included_in(prompt.newest))
+
+    @extend_schema_field(VersionOut)
+    def get_latest_version(self, prompt: Prompt) -> dict[str, Any]:
+        assert prompt.newest is not None
+        prompt.newest.prompt = prompt  # known already: saves a query for each row
+        return VersionOut(prompt.newest).data
+
+    @extend_schema_field(
+        {
+            "type": ["object", "null"],
+            "properties": {"name": {"type": "string"}, "version": {"type": "integer"}},
+        }
+    )
+    def get_forked_from(self, prompt: Prompt) -> dict[str, Any] | None:
+        source = prompt.forked_from
+        return {"name": source.prompt.name, "version": source.number} if source else None
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "integer"}})
+    def get_live(self, prompt: Prompt) -> dict[str, int]:
+        if self._is_others(prompt):
+            return {}
+        return {pointer.environment.name: pointer.version.number for pointer in prompt.live}  # type: ignore[attr-defined]
+
+    @extend_schema_field({"type": "object", "additionalProperties": {}})
+    def get_metadata(self, prompt: Prompt) -> dict[str, Any]:
+        return {one.field.key: said(one.value) for one in prompt.fields_set}  # type: ignore[attr-defined]
+
+    @extend_schema_field({"type": ["integer", "null"], "description": "Fetches and answers of the last 30 days."})
+    def get_uses_30d(self, prompt: Prompt) -> int | None:
+        return None if self._is_others(prompt) else prompt.uses_30d  # type: ignore[attr-defined]
+
+    def _is_others(self, prompt: Prompt) -> bool:
+        """Tell whether it is another team's, seen in the library."""
+        principal: Principal = self.context["principal"]
+        return not principal.is_system and prompt.team_id not in principal.grants
+
+
+class MatchOut(serializers.Serializer[Any]):
+    """Where words were found: `spans` are [start, end) in `excerpt`; `version` with newest and live."""
+
+    field = serializers.ChoiceField(["title", "name", "description", "newest", "live"])
+    version = serializers.IntegerField(required=False)
+    excerpt = serializers.CharField()
+    spans = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()))
+
+    def to_representation(self, instance: Match) -> dict[str, Any]:
+        version = {} if instance.version is None else {"version": instance.version}
+        spans = [list(span) for span in instance.spans]
+        return {"field": instance.field, **version, "excerpt": instance.excerpt, "spans": spans}
+
+
+class PromptRowOut(PromptOut):
+    """A prompt in a list. `matches`, of a search: where in the prompt it was found."""
+
+    matches = MatchOut(many=True, required=False)
+
+    class Meta(PromptOut.Meta):
+        fields = [*PromptOut.Meta.fields, "matches"]
+
+
+class RenderIn(serializers.Serializer[Any]):
+    variables = serializers.DictField(required=False)
+    missing = serializers.ChoiceField(["error", "keep", "empty"], required=False)
+    environment = serializers.CharField(
+        required=False, max_length=36, help_text="Whose live versions are included; without it, the key's own."
+    )
+
+
+class RenderOut(serializers.Serializer[Any]):
+    """What a model would be sent. `snippets` has the number of each version that was included, by name."""
+
+    text = serializers.CharField()
+    messages = MessageIn(many=True)
+    snippets = serializers.DictField(child=serializers.IntegerField())
+
+
+class UseOut(serializers.Serializer[Any]):
+    """A prompt that includes this one. `newest_version` is null where the newest one does not; `live` says where it does."""
+
+    name = serializers.CharField(source="prompt.name")
+    title = serializers.CharField(source="prompt.title")
+    is_direct = serializers.BooleanField(help_text="False: through others that it includes.")
+    newest_version = serializers.IntegerField(source="newest", allow_null=True)
+    live = serializers.DictField(child=serializers.IntegerField())
+
+
+class ServedOut(serializers.Serializer[Any]):
+    """What a version's includes meant while it was live, from one revision until before another; null: still."""
+
+    environment = serializers.CharField()
+    from_revision = serializers.IntegerField()
+    until_revision = serializers.IntegerField(allow_null=True)
+    snippets = serializers.DictField(child=serializers.IntegerField())
+
+
+class DiffSegmentOut(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="same, added or removed")
+    text = serializers.CharField()
+
+
+class DiffLineOut(serializers.Serializer[Any]):
+    """One line. `segments`, of a changed one, are its words: those that stayed, went and came."""
+
+    kind = serializers.ChoiceField(["same", "added", "removed", "changed"])
+    old = serializers.CharField()
+    new = serializers.CharField()
+    segments = DiffSegmentOut(many=True)
+
+
+class DiffMessageOut(serializers.Serializer[Any]):
+    """The messages at one position, from 0; a role is `placeholder` for one, empty where none stands."""
+
+    position = serializers.IntegerField()
+    kind = serializers.CharField(help_text="same, added, removed or changed")
+    old_role = serializers.CharField()
+    new_role = serializers.CharField()
+    text = DiffLineOut(many=True)
+
+
+class ChangeOut(serializers.Serializer[Any]):
+    old = serializers.JSONField()
+    new = serializers.JSONField()
+
+
+class SettingChangeOut(ChangeOut):
+    """A setting before and after, null where it is not made. `segments` are the words of both."""
+
+    segments = DiffSegmentOut(many=True)
+
+
+class DiffVariablesOut(serializers.Serializer[Any]):
+    """Declared variables, required or not; `changed` has both descriptions of each."""
+
+    added = serializers.ListField(child=serializers.CharField())
+    removed = serializers.ListField(child=serializers.CharField())
+    changed = serializers.DictField(child=ChangeOut())
+
+
+class DiffOut(serializers.Serializer[Any]):
+    """What differs. `settings` has the model, the parameters as a whole and the like; `parameters` each of them."""
+
+    text = DiffLineOut(many=True)
+    messages = DiffMessageOut(many=True)
+    variables = DiffVariablesOut()
+    settings = serializers.DictField(child=SettingChangeOut())
+    parameters = serializers.DictField(child=ChangeOut())
+
+
+class DraftIn(serializers.Serializer[Any]):
+    """What was typed so far: it may hold errors. What is left out is taken from the newest version when it is saved."""
+
+    content = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    messages = serializers.ListField(child=serializers.DictField(), required=False, max_length=1000)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    parameters = serializers.DictField(required=False)
+    variables = serializers.DictField(child=serializers.DictField(), required=False)
+    syntax = serializers.CharField(required=False, max_length=20)
+    output_schema = serializers.DictField(required=False)
+    stop = serializers.ListField(required=False, max_length=1000)
+    tools = serializers.ListField(required=False, max_length=1000)
+    message = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    row_version = serializers.IntegerField(required=False, min_value=0, help_text="The state you read; 0 for none.")
+    started_from = serializers.IntegerField(required=False, min_value=1, help_text="The version you have taken in.")
+
+
+class DraftSaveIn(DraftIn):
+    row_version = None  # type: ignore[assignment]
+    started_from = None  # type: ignore[assignment]
+    version_string = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    confirm = serializers.BooleanField(required=False)
+
+
+class FieldProblemOut(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+
+
+class DraftOut(serializers.Serializer[Any]):
+    """A draft, filled up with the newest version where it says nothing. `problems`: why it could not be saved as it is."""
+
+    content = serializers.CharField()
+    messages = serializers.ListField(child=serializers.DictField())
+    model = serializers.CharField()
+    parameters = serializers.DictField()
+    variables = serializers.DictField()
+    syntax = serializers.CharField()
+    output_schema = serializers.DictField()
+    stop = serializers.ListField()
+    tools = serializers.ListField()
+    message = serializers.CharField()
+    started_from = serializers.IntegerField()
+    newest_version = serializers.IntegerField()
+    row_version = serializers.IntegerField()
+    updated_at = serializers.DateTimeField(allow_null=True)
+    problems = FieldProblemOut(many=True)
+
+
+class ForkIn(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=200)
+    name = serializers.CharField(required=False, max_length=255)
+    team_id = serializers.IntegerField(required=False, write_only=True, help_text="Where the copy goes.")
+
+
+class RenameIn(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=255)
+
+
+class DeploymentIn(serializers.Serializer[Any]):
+    prompt_name = serializers.CharField(max_length=255)
+    environment = serializers.CharField(max_length=36)
+    version_string = serializers.CharField(required=False, max_length=100)
+    version = serializers.IntegerField(required=False, min_value=1)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    confirm = serializers.BooleanField(required=False)
+    break_glass = serializers.CharField(
+        required=False, allow_blank=True, max_length=500, help_text="Why it passes review and freezes; administrators."
+    )
+    team_id = serializers.IntegerField(required=False, write_only=True)
+
+
+class RollbackIn(serializers.Serializer[Any]):
+    prompt_name = serializers.CharField(max_length=255)
+    environment = serializers.CharField(max_length=36)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+    version = serializers.IntegerField(required=False, min_value=1, help_text="An earlier version to go back to.")
+    deployment_id = serializers.IntegerField(required=False, min_value=1, help_text="An earlier move to go back to.")
+    team_id = serializers.IntegerField(required=False, write_only=True)
+
+
+class DeploymentOut(serializers.ModelSerializer[DeploymentEvent]):
+    """One move of the pointer. `version` is null after the prompt was taken off."""
+
+    prompt_name = serializers.CharField(source="prompt.name")
+    environment = serializers.CharField(source="environment.name")
+    version = serializers.IntegerField(source="to_version.number", allow_null=True, default=None)
+    version_string = serializers.CharField(source="to_version.version_string", default="")
+    previous_version = serializers.IntegerField(source="from_version.number", allow_null=True, default=None)
+    actor = serializers.CharField(source="actor_label")
+    deployed_at = serializers.DateTimeField(source="at")
+
+    class Meta:
+        model = DeploymentEvent
+        fields = [
+            "id",
+            "prompt_name",
+            "environment",
+            "kind",
+            "version",
+            "version_string",
+            "previous_version",
+            "revision",
+            "note",
+            "actor",
+            "deployed_at",
+        ]
+
+
+class EnvironmentOut(serializers.ModelSerializer[Environment]):
+    class Meta:
+        model = Environment
+        fields = ["id", "name", "position", "revision", "is_protected", "approvals_needed", "four_eyes"]

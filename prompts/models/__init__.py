@@ -1,0 +1,40 @@
+"""The tables of the prompt domain, one file per noun."""
+
+from prompts.models.alias import PromptAlias
+from prompts.models.collection import Collection, Tag
+from prompts.models.deployment import Deployment, DeploymentEvent, Environment
+from prompts.models.draft import Draft
+from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating
+from prompts.models.prompt import Prompt
+from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
+from prompts.models.schedule import FreezeWindow, ScheduledDeployment
+from prompts.models.search import SearchDocument
+from prompts.models.serving import ServingProcess, ServingStep
+from prompts.models.version import SnippetUse, Version
+
+__all__ = [
+    "Collection",
+    "Comment",
+    "Deployment",
+    "DeploymentEvent",
+    "Draft",
+    "Environment",
+    "Favourite",
+    "FreezeWindow",
+    "Mention",
+    "MetadataField",
+    "MetadataValue",
+    "Prompt",
+    "PromptAlias",
+    "PromptUsage",
+    "Rating",
+    "ReviewDecision",
+    "ReviewRequest",
+    "ScheduledDeployment",
+    "SearchDocument",
+    "ServingProcess",
+    "ServingStep",
+    "SnippetUse",
+    "Tag",
+    "Version",
+]

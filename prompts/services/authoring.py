@@ -1,0 +1,397 @@
+"""Writing: prompts and their versions. A version is made once and never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from promptlab_sdk.kernel.spec import Content
+
+from promptlab.accounts.access import Principal, require
+from promptlab.accounts.models import Team
+from promptlab.audit.recorder import record
+from promptlab.hooks.services.outbox import emit
+from promptlab.lib.errors import Invalid, NotFound, Stale
+from promptlab.lib.slugs import free_slug
+from prompts.errors import NameTaken, PromptArchived, VersionStringTaken
+from prompts.models import Collection, Prompt, PromptAlias, Version
+from prompts.resolve import NAME
+from prompts.services import fields, including
+from prompts.services.collecting import lock_collection
+from prompts.services.environments import ensure_defaults
+from prompts.services.indexing import index
+from prompts.services.policies import refuse_archiving
+from prompts.services.tagging import tags_named
+
+
+@dataclass(frozen=True, slots=True)
+class PromptChanges:
+    """What to change of a prompt; None leaves a field as it is. `has_collection`: set `collection`, even to None.
+
+    `metadata` holds values by the team's fields' keys; those it does not name stay.
+    """
+
+    title: str | None = None
+    description: str | None = None
+    model_type: str | None = None
+    tags: tuple[str, ...] | None = None
+    collection: Collection | None = None
+    has_collection: bool = False
+    metadata: Mapping[str, Any] | None = None
+    content: Content | None = None
+    message: str = ""
+    version_string: str = ""
+
+
+def create_prompt(
+    actor: Principal,
+    team_id: int,
+    *,
+    title: str,
+    content: Content,
+    name: str = "",
+    description: str = "",
+    collection: Collection | None = None,
+    tags: Iterable[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    model_type: str = "",
+    version_string: str = "",
+    message: str = "",
+    forked_from: Version | None = None,
+    with_others: bool = False,
+) -> Prompt:
+    """Make a prompt with its version 1. Nothing goes live.
+
+    Without a `name` one is made of the title, with a number behind it when it is taken. With `with_others`, the caller
+    has checked the includes and notes them (`including`) once everything it makes at once is there.
+    Raises NameTaken for a given name that exists, Invalid naming the field.
+    """
+    require(actor, "prompt.write", team_id)
+    if not title.strip():
+        raise Invalid.field("title", "Give the prompt a title.", code="required")
+    _check_collection(team_id, collection)
+    try:
+        with transaction.atomic():
+            # Names are made one after the other.
+            Team.objects.select_for_update(no_key=True).get(pk=team_id)
+            ensure_defaults(team_id)
+            if collection is not None:
+                lock_collection(collection)
+            prompt = Prompt.objects.create(
+                team_id=team_id,
+                name=checked_name(team_id, name) if name else _free_name(team_id, title),
+                title=title.strip(),
+                description=description,
+                type=content.type,
+                model_type=model_type,
+                collection=collection,
+                owner_id=actor.user_id,
+                forked_from=forked_from,
+            )
+            prompt.tags.set(tags_named(team_id, tags))
+            fields.set_values(prompt, metadata or {})
+            names = {"version_string": version_string, "message": message}
+            version = _write_version(actor, prompt, content, number=1, with_others=with_others, **names)
+            _point_to_newest(prompt, version)
+            index(prompt.pk)
+            after = {"name": prompt.name, "title": title, **({"forked_from": str(forked_from)} if forked_from else {})}
+            record(actor, "prompt.created", prompt, team_id=team_id, after=after)
+            emit(team_id, "prompt.created", _told(actor, prompt, version=1), about=f"prompts/{prompt.name}")
+    except IntegrityError as error:
+        raise NameTaken(name=name or title) from error
+    return prompt
+
+
+def update_prompt(
+    actor: Principal, prompt: Prompt, changes: PromptChanges, *, if_match: str = ""
+) -> tuple[Prompt, Version | None]:
+    """Change a prompt and return it with the new version, if its content changed.
+
+    `if_match` is the ETag the caller read. Raises Stale when the prompt changed since, PromptArchived.
+    """
+    require(actor, "prompt.write", prompt.team_id)
+    if changes.has_collection:
+        _check_collection(prompt.team_id, changes.collection)
+    with transaction.atomic():
+        if changes.collection is not None and changes.collection.pk != prompt.collection_id:
+            lock_collection(changes.collection)
+        locked = _locked(prompt)
+        if if_match and if_match not in ("*", locked.etag):
+            raise _stale(locked, changes)
+        before = _apply(locked, changes)
+        version = None
+        if changes.content is not None:
+            version = _add_version(actor, locked, changes.content, changes.version_string, changes.message)
+        if before:
+            after = {field: _plain(getattr(locked, field)) for field in before if field not in ("tags", "metadata")}
+            record(actor, "prompt.changed", locked, team_id=locked.team_id, before=before, after=after)
+            told = _told(actor, locked, changed=" ".join(sorted(before)))
+            emit(locked.team_id, "prompt.updated", told, about=f"prompts/{locked.name}")
+        if before or version:
+            locked.row_version += 1
+            locked.save()
+            index(locked.pk)
+    return locked, version
+
+
+def create_version(
+    actor: Principal,
+    prompt: Prompt,
+    content: Content,
+    *,
+    version_string: str = "",
+    message: str = "",
+    with_others: bool = False,
+) -> tuple[Version, bool]:
+    """Save content as the next version and return it with True; the same content as the newest is not saved again.
+
+    Numbers have no gap and no duplicate whatever runs at once: the prompt's row is locked. `with_others` as of
+    `create_prompt`. Raises PromptArchived, VersionStringTaken, Invalid when the type differs.
+    """
+    require(actor, "prompt.write", prompt.team_id)
+    with transaction.atomic():
+        locked = _locked(prompt)
+        version = _add_version(actor, locked, content, version_string, message, with_others=with_others)
+        if version is None:
+            newest = _newest(locked)
+            return newest, False
+        locked.row_version += 1
+        locked.save(update_fields=["row_version", "updated_at"])
+        index(locked.pk)
+    return version, True
+
+
+def revert_version(actor: Principal, version: Version) -> tuple[Version, bool]:
+    """Save an older version's content as a new version. What is live does not change."""
+    message = f"Back to version {version.number}"
+    return create_version(actor, version.prompt, version.content, message=message)
+
+
+def fork_prompt(actor: Principal, version: Version, title: str, name: str = "", team_id: int | None = None) -> Prompt:
+    """Make a prompt whose version 1 says what `version` says, and which remembers where it came from.
+
+    Description, kind of model and tags come along; inside of its team the collection and the fields' values, too.
+    `team_id` is where the copy goes: of what is in the library, into any team. What is live does not come along.
+    Raises NotFound for what the actor may not read, and as `create_prompt`.
+    """
+    source = version.prompt
+    if not Prompt.objects.readable_by(actor).filter(pk=source.pk).exists():
+        raise NotFound
+    team_id = team_id or source.team_id
+    is_inside = team_id == source.team_id
+    collection = source.collection if is_inside else None
+    values = source.metadata.select_related("field") if is_inside else ()
+    return create_prompt(
+        actor,
+        team_id,
+        title=title,
+        name=name,
+        content=version.content,
+        description=source.description,
+        collection=collection if collection and collection.archived_at is None else None,
+        tags=list(source.tags.values_list("name", flat=True)),
+        metadata={one.field.key: one.value for one in values},
+        model_type=source.model_type,
+        message=f"Copied from {source.name} version {version.number}",
+        forked_from=version,
+    )
+
+
+def archive_prompt(actor: Principal, prompt: Prompt, *, note: str = "") -> None:
+    """Put a prompt away: out of lists, no more changes. What is live stays live. Doing it again changes nothing.
+
+    Raises LiveInProtected, and what floors above have against it.
+    """
+    require(actor, "prompt.write", prompt.team_id)
+    with transaction.atomic():
+        refuse_archiving(prompt.team_id, Prompt.objects.active().filter(pk=prompt.pk))
+        if Prompt.objects.filter(pk=prompt.pk, archived_at=None).update(archived_at=timezone.now()):
+            record(actor, "prompt.archived", prompt, team_id=prompt.team_id, note=note)
+            emit(prompt.team_id, "prompt.archived", _told(actor, prompt), about=f"prompts/{prompt.name}")
+
+
+def restore_prompt(actor: Principal, prompt: Prompt) -> None:
+    """Bring an archived prompt back. Doing it again changes nothing."""
+    require(actor, "prompt.write", prompt.team_id)
+    with transaction.atomic():
+        if Prompt.objects.filter(pk=prompt.pk, archived_at__isnull=False).update(archived_at=None):
+            record(actor, "prompt.restored", prompt, team_id=prompt.team_id)
+
+
+def _told(actor: Principal, prompt: Prompt, **facts: str | int) -> dict[str, str | int]:
+    """Return what webhooks hear: names and numbers, no texts."""
+    return {"prompt": prompt.name, **facts, "actor": actor.label}
+
+
+def checked_name(team_id: int, name: str) -> str:
+    """Return a short name that can be asked for and that no prompt of the team had before. Raises Invalid, NameTaken."""
+    if not NAME.match(name) or name.isdigit():
+        raise Invalid.field(
+            "name", "A short name has letters, digits, dots, dashes and underscores, and is not a number alone."
+        )
+    if PromptAlias.objects.filter(team_id=team_id, name=name).exists():
+        raise NameTaken(name=name)
+    return name
+
+
+def said(content: Content) -> dict[str, Any]:
+    """Return what a content says, under the names that REST has for it; for answers with two texts."""
+    words = content.to_dict()
+    unset = {"syntax": content.syntax, "output_schema": {}, "stop": [], "tools": []}
+    return {"content": words.pop("text"), **unset, **words}
+
+
+def _stale(prompt: Prompt, changes: PromptChanges) -> Stale:
+    """Return the refusal of a change to what is not the newest state any more, with both texts."""
+    newest = _newest(prompt)
+    yours = said(changes.content) if changes.content else None
+    return Stale(yours=yours, newest=said(newest.content), etag=prompt.etag, version=newest.number)
+
+
+def _locked(prompt: Prompt) -> Prompt:
+    locked: Prompt = Prompt.objects.select_for_update(no_key=True).get(pk=prompt.pk)
+    if locked.archived_at is not None:
+        raise PromptArchived(prompt=locked.title)
+    return locked
+
+
+def _newest(prompt: Prompt) -> Version:
+    assert prompt.newest_id is not None, "every prompt has a version 1"
+    return Version.objects.select_related("prompt").get(pk=prompt.newest_id)
+
+
+def _add_version(
+    actor: Principal,
+    prompt: Prompt,
+    content: Content,
+    version_string: str,
+    message: str,
+    *,
+    with_others: bool = False,
+) -> Version | None:
+    """Write the next version under the prompt's lock; None when the newest says the same already."""
+    if content.type != prompt.type:
+        raise Invalid.field("content", f"{prompt.title} is a {prompt.type} prompt; its versions are, too.")
+    newest = _newest(prompt)
+    is_named = bool(version_string) and version_string != newest.version_string
+    if newest.checksum == content.checksum() and not is_named:
+        return None
+    version = _write_version(
+        actor,
+        prompt,
+        content,
+        number=newest.number + 1,
+        version_string=version_string,
+        message=message,
+        with_others=with_others,
+    )
+    _point_to_newest(prompt, version)
+    after = {"number": version.number, "checksum": version.checksum}
+    record(actor, "version.created", version, team_id=prompt.team_id, after=after, note=message)
+    told = _told(actor, prompt, version=version.number, checksum=version.checksum)
+    emit(prompt.team_id, "version.created", told, about=f"prompts/{prompt.name}")
+    return version
+
+
+def _write_version(
+    actor: Principal,
+    prompt: Prompt,
+    content: Content,
+    *,
+    number: int,
+    version_string: str,
+    message: str,
+    with_others: bool,
+) -> Version:
+    taken = version_string and Version.objects.filter(prompt=prompt, version_string=version_string).first()
+    if taken:
+        raise VersionStringTaken(number=taken.number, prompt=prompt.title, version_string=version_string)
+    _check_said_once(content)
+    if not with_others:
+        including.check(prompt, content)
+    written: Version = Version.objects.create(
+        prompt=prompt,
+        number=number,
+        version_string=version_string,
+        text=content.text,
+        messages=[part.to_dict() for part in content.messages],
+        model=content.model,
+        parameters=dict(content.parameters),
+        variables=dict(content.variables),
+        syntax=content.syntax,
+        output_schema=dict(content.output_schema),
+        stop=list(content.stop),
+        tools=[dict(tool) for tool in content.tools],
+        message=message,
+        checksum=content.checksum(),
+        author_id=actor.user_id,
+        author_label=actor.label,
+    )
+    if not with_others:
+        including.note_uses(written)
+    return written
+
+
+def _check_said_once(content: Content) -> None:
+    """Raise for a model setting that the content also says by itself: one of the two would be overwritten."""
+    said = {"stop": content.stop, "tools": content.tools, "response_format": content.output_schema}
+    twice = [name for name, value in said.items() if value and name in content.parameters]
+    if twice:
+        raise Invalid.field(
+            f"parameters.{twice[0]}", f"{twice[0]} is said twice. Leave it out here.", code="said_twice"
+        )
+
+
+def _point_to_newest(prompt: Prompt, version: Version) -> None:
+    prompt.newest = version
+    prompt.save(update_fields=["newest", "updated_at"])
+
+
+def _apply(prompt: Prompt, changes: PromptChanges) -> dict[str, Any]:
+    """Set the changed fields and return what they were before."""
+    wanted: dict[str, Any] = {
+        "title": changes.title.strip() if changes.title is not None else None,
+        "description": changes.description,
+        "model_type": changes.model_type,
+    }
+    if wanted["title"] == "":
+        raise Invalid.field("title", "Give the prompt a title.", code="required")
+    changed = {field: value for field, value in wanted.items() if value not in (None, getattr(prompt, field))}
+    if changes.has_collection and changes.collection != prompt.collection:
+        changed["collection"] = changes.collection
+    before = {field: _plain(getattr(prompt, field)) for field in changed}
+    for field, value in changed.items():
+        setattr(prompt, field, value)
+    if changes.tags is not None:
+        had, wanted_tags = list(prompt.tags.all()), tags_named(prompt.team_id, changes.tags)
+        if set(had) != set(wanted_tags):
+            before["tags"] = sorted(tag.name for tag in had)
+            prompt.tags.set(wanted_tags)
+    if changes.metadata and (values_before := fields.set_values(prompt, changes.metadata)):
+        before["metadata"] = values_before
+    return before
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Collection) else value
+
+
+def _check_collection(team_id: int, collection: Collection | None) -> None:
+    if collection is not None and collection.team_id != team_id:
+        raise Invalid.field("collection_id", "Collection not found", code="collection_not_found")
+
+
+def _free_name(team_id: int, title: str) -> str:
+    """Return a short name made of the title that nobody has."""
+
+    def taken(stem: str) -> list[str]:
+        like = {"team_id": team_id, "name__startswith": stem}
+        return [
+            *Prompt.objects.filter(**like).values_list("name", flat=True),
+            *PromptAlias.objects.filter(**like).values_list("name", flat=True),
+        ]
+
+    return free_slug(title, "prompt", taken, longest=200)

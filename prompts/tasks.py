@@ -1,0 +1,19 @@
+"""What workers do for prompts. Each may run twice, and late."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from prompts.services import scheduling, serving
+
+
+@shared_task(name=scheduling.RUN_DUE_TASK)
+def run_due_deployments() -> None:
+    """Put live what was planned for now."""
+    scheduling.run_due()
+
+
+@shared_task(name=serving.FORGET_TASK)
+def forget_processes() -> None:
+    """Forget the processes that have not been heard of for long."""
+    serving.forget_old()

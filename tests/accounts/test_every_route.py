@@ -1,0 +1,360 @@
+"""Every address of the API, as somebody without a key, a stranger, and keys of every scope find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+
+from promptlab import urls
+from promptlab.accounts.access import OF_SCOPE, Scope
+from promptlab.accounts.models import Membership, Team
+from promptlab.chat.services.external import receipt_of
+from prompts.models import Environment
+from tests.support.api import Api
+from tests.support.cast import Cast
+from tests.support.make import make_delivery, make_experiment, make_key, make_message, make_prompt, make_version
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method at one address. `needs`: the capability; "" when any key will do. `is_own`: it is about nobody's rows."""
+
+    method: str
+    path: str
+    needs: str
+    body: Any = None
+    is_own: bool = False
+
+
+TEXT = {"title": "New", "content": "Hi {{name}}."}
+MOVE = {"prompt_name": "greeting", "environment": "production"}
+UP = {"prompt_name": "greeting", "from_environment": "production", "to_environment": "staging"}
+EXPERIMENT = {
+    "title": "Another",
+    "prompt_name": "greeting",
+    "environment": "staging",
+    "variants": [
+        {"key": "control", "version": 1, "weight": 50},
+        {"key": "new", "version": 2, "weight": 50},
+    ],
+}
+CALLS = [
+    Call("GET", "/collections", "prompt.read", is_own=True),
+    Call("POST", "/collections", "prompt.write", {"name": "New"}, is_own=True),
+    Call("GET", "/collections/{collection}", "prompt.read"),
+    Call("PUT", "/collections/{collection}", "prompt.write", {"name": "New"}),
+    Call("PATCH", "/collections/{collection}", "prompt.write", {"name": "New"}),
+    Call("DELETE", "/collections/{collection}", "prompt.write"),
+    Call("POST", "/collections/{collection}/restore", "prompt.write"),
+    Call("GET", "/tags", "prompt.read", is_own=True),
+    Call("GET", "/tags/{tag}", "prompt.read"),
+    Call("PATCH", "/tags/{tag}", "prompt.write", {"name": "new"}),
+    Call("DELETE", "/tags/{tag}", "prompt.write"),
+    Call("POST", "/tags/{tag}/merge", "prompt.write", {"into": "{other_tag}"}),
+    Call("GET", "/fields", "prompt.read", is_own=True),
+    Call("POST", "/fields", "team.admin", {"key": "audience"}, is_own=True),
+    Call("GET", "/fields/{field}", "prompt.read"),
+    Call("PATCH", "/fields/{field}", "team.admin", {"title": "New"}),
+    Call("DELETE", "/fields/{field}", "team.admin"),
+    Call("PUT", "/prompts/greeting/favourite", "a person"),
+    Call("DELETE", "/prompts/greeting/favourite", "a person"),
+    Call("PUT", "/prompts/greeting/rating", "a person", {"stars": 5}),
+    Call("DELETE", "/prompts/greeting/rating", "a person"),
+    Call("GET", "/prompts/greeting/ratings", "prompt.read"),
+    Call("GET", "/prompts/greeting/usage", "prompt.read"),
+    Call("GET", "/environments", "prompt.read", is_own=True),
+    Call("GET", "/prompts", "prompt.read", is_own=True),
+    Call("POST", "/prompts", "prompt.write", TEXT, is_own=True),
+    Call("GET", "/prompts/greeting", "prompt.read"),
+    Call("PUT", "/prompts/{prompt}", "prompt.write", TEXT),
+    Call("PATCH", "/prompts/greeting", "prompt.write", {"title": "New"}),
+    Call("DELETE", "/prompts/{prompt}", "prompt.write"),
+    Call("GET", "/prompts/greeting/draft", "prompt.read"),
+    Call("PUT", "/prompts/greeting/draft", "prompt.write", {"content": "Half a {{tho"}),
+    Call("DELETE", "/prompts/greeting/draft", "prompt.write"),
+    Call("POST", "/prompts/greeting/draft/save", "prompt.write", {"content": "New {{name}}."}),
+    Call("POST", "/prompts/greeting/rename", "prompt.write", {"name": "welcome"}),
+    Call("GET", "/prompts/greeting/versions", "prompt.read"),
+    Call("POST", "/prompts/greeting/versions", "prompt.write", {"content": "New {{name}}."}),
+    Call("GET", "/prompts/greeting/versions/1", "prompt.read"),
+    Call("POST", "/prompts/greeting/versions/1/revert", "prompt.write"),
+    Call("POST", "/prompts/greeting/versions/1/fork", "prompt.write", {"title": "Copy"}),
+    Call("POST", "/prompts/greeting/versions/1/render", "prompt.read", {"variables": {"name": "x"}}),
+    Call("GET", "/prompts/greeting/versions/1/diff/2", "prompt.read"),
+    Call("GET", "/prompts/greeting/versions/1/served-with", "prompt.read"),
+    Call("GET", "/prompts/greeting/used-by", "prompt.read"),
+    Call("GET", "/export", "prompt.read", is_own=True),
+    Call("POST", "/import", "prompt.write", {"promptlab": 1, "prompts": []}, is_own=True),
+    Call("GET", "/deployments", "prompt.read", is_own=True),
+    Call("POST", "/deployments", "prompt.deploy", {**MOVE, "version": 2}),
+    Call("POST", "/deployments/rollback", "prompt.deploy", MOVE),
+    Call("GET", "/deployments/{move}", "prompt.read"),
+    Call("POST", "/deployments/promote", "prompt.deploy", UP),
+    Call("POST", "/deployments/undeploy", "prompt.deploy", MOVE),
+    Call("GET", "/prompts/greeting/live?environment=production", "prompt.read"),
+    Call("GET", "/deployments/{move}/convergence", "prompt.read"),
+    Call("GET", "/environments/preview-acme/convergence", "prompt.read"),
+    Call("GET", "/schedules", "prompt.read", is_own=True),
+    Call("POST", "/schedules", "prompt.deploy", {**MOVE, "version": 2, "due_at": "2099-01-01T09:00:00Z"}),
+    Call("GET", "/schedules/{schedule}", "prompt.read"),
+    Call("DELETE", "/schedules/{schedule}", "prompt.deploy"),
+    Call("POST", "/environments", "team.admin", {"name": "preview"}, is_own=True),
+    Call("GET", "/environments/preview-acme", "prompt.read"),
+    Call("PATCH", "/environments/preview-acme", "team.admin", {"is_protected": True}),
+    Call("GET", "/environments/preview-acme/freezes", "prompt.read"),
+    Call(
+        "POST",
+        "/environments/preview-acme/freezes",
+        "team.admin",
+        {"ends_at": "2099-01-01T09:00:00Z", "reason": "x"},
+    ),
+    Call("DELETE", "/environments/preview-acme/freezes/{freeze}", "team.admin"),
+    Call("POST", "/prompts/greeting/versions/1/submit", "prompt.write"),
+    Call("POST", "/prompts/greeting/versions/2/approve", "prompt.review"),
+    Call("POST", "/prompts/greeting/versions/2/request-changes", "prompt.review", {"comment": "Too long by far."}),
+    Call("POST", "/prompts/greeting/versions/2/withdraw", "prompt.write"),
+    Call("GET", "/reviews", "prompt.read", is_own=True),
+    Call("GET", "/prompts/greeting/comments", "prompt.read"),
+    Call("POST", "/prompts/greeting/comments", "prompt.comment", {"text": "Why?"}),
+    Call("POST", "/comments/{comment}", "prompt.comment", {"text": "Because."}),
+    Call("PATCH", "/comments/{comment}", "prompt.comment", {"resolved": True}),
+    Call("GET", "/experiments", "experiment.read", is_own=True),
+    Call("POST", "/experiments", "experiment.write", EXPERIMENT),
+    Call("GET", "/experiments/shorter", "experiment.read"),
+    Call("POST", "/experiments/shorter/start", "experiment.run"),
+    Call("POST", "/experiments/{experiment}/kill", "experiment.run"),
+    Call("GET", "/experiments/shorter/assignment?unit_id=1", "experiment.read"),
+    Call("GET", "/experiments/shorter/results", "experiment.read"),
+    Call("GET", "/feedback", "feedback.read", is_own=True),
+    Call("GET", "/feedback/stats", "feedback.read", is_own=True),
+    Call("GET", "/explain/{receipt}", "prompt.read"),
+    Call("GET", "/messages/{message}", "chat.read"),
+    Call("GET", "/conversations/{conversation}/messages", "chat.read"),
+    Call("GET", "/me", "", is_own=True),
+    Call("GET", "/me/notifications", "", is_own=True),
+    Call("PATCH", "/me/notifications", "a person", {"mail": {"mention": False}}),
+    Call("GET", "/keys", "key.admin", is_own=True),
+    Call("POST", "/keys", "key.admin", {"name": "x", "scopes": ["read"]}, is_own=True),
+    Call("DELETE", "/keys/{key}", "key.admin"),
+    Call("POST", "/keys/{key}/rotate", "key.admin"),
+    Call("GET", "/webhooks", "webhook.admin", is_own=True),
+    Call("POST", "/webhooks", "webhook.admin", {"url": "https://hooks.example.com/in"}, is_own=True),
+    Call("GET", "/webhooks/{webhook}", "webhook.admin"),
+    Call("PATCH", "/webhooks/{webhook}", "webhook.admin", {"description": "New"}),
+    Call("DELETE", "/webhooks/{webhook}", "webhook.admin"),
+    Call("POST", "/webhooks/{webhook}/rotate", "webhook.admin"),
+    Call("POST", "/webhooks/{webhook}/test", "webhook.admin"),
+    Call("GET", "/webhooks/{webhook}/deliveries", "webhook.admin"),
+    Call("POST", "/webhooks/deliveries/{delivery}/replay", "webhook.admin"),
+]
+
+
+@pytest.fixture
+def ids(cast: Cast) -> dict[str, Any]:
+    """Acme's rows, one of each kind."""
+    api = Api(cast.key)
+    collection = api.post("/collections", {"name": "Emails"}).json()["id"]
+    prompt = make_prompt(cast.team, title="Greeting", tags=["one", "other"])
+    tag, other_tag = prompt.tags.order_by("name")
+    make_version(prompt)
+    experiment = make_experiment(prompt, title="Shorter")
+    api.post("/deployments", {**MOVE, "version": 2})
+    move = api.post("/deployments", {**MOVE, "version": 1}).json()["id"]
+    message = make_message(prompt.newest)
+    asked = _asked(message)
+    asked.environment, asked.revision = Environment.objects.get(team=cast.team, name="production"), 1
+    delivery = make_delivery(cast.team)
+    return {
+        "collection": collection,
+        "tag": tag.pk,
+        "other_tag": other_tag.pk,
+        "field": api.post("/fields", {"key": "owner"}).json()["id"],
+        "prompt": prompt.pk,
+        "experiment": experiment.pk,
+        "move": move,
+        **_talk(cast, api),
+        "message": asked.uid,
+        "conversation": message.conversation.uid,
+        "receipt": receipt_of(asked, cast.team.pk),
+        "key": make_key(cast.team)[0].pk,
+        "webhook": delivery.endpoint_id,
+        "delivery": delivery.pk,
+    }
+
+
+def _talk(cast: Cast, api: Api) -> dict[str, Any]:
+    """Return what is planned, frozen, said and to be reviewed."""
+    assert api.post("/environments", {"name": "preview-acme"}).status_code == 201
+    api.post("/prompts/greeting/versions/2/submit")
+    due, until = "2099-01-01T09:00:00Z", {"ends_at": "2099-01-01T09:00:00Z", "reason": "x"}
+    return {
+        "schedule": api.post("/schedules", {**MOVE, "version": 2, "due_at": due}).json()["id"],
+        "freeze": api.post("/environments/preview-acme/freezes", until).json()["id"],
+        "comment": api.post("/prompts/greeting/comments", {"text": "Why?"}).json()["id"],
+    }
+
+
+def _asked(answer: Any) -> Any:
+    """Give the answer its question: what was sent upstream is shown with it."""
+    from promptlab.chat.models import Message
+
+    said = {"role": "user", "state": "completed", "content": "Hello?", "ended_at": answer.created_at}
+    Message.objects.create(conversation=answer.conversation, **said)
+    return Message.objects.create(
+        conversation=answer.conversation,
+        role="assistant",
+        state="completed",
+        version=answer.version,
+        variables={"name": "x"},
+    )
+
+
+def send(api: Api, call: Call, ids: dict[str, Any]) -> Any:
+    """Send the call and take back what it changed."""
+    with transaction.atomic():
+        path = "/api/v1" + call.path.format(**ids)
+        body = {k: v.format(**ids) if v == "{other_tag}" else v for k, v in (call.body or {}).items()}
+        answer = api._send(call.method, path, body) if call.method != "GET" else api.get(path)
+        transaction.set_rollback(True)
+    return answer
+
+
+def test_without_a_key_nothing_is_told(ids: dict[str, Any]) -> None:
+    nobody = Api()
+    for call in CALLS:
+        answer = send(nobody, call, ids)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), call
+
+
+def test_a_stranger_finds_nothing(cast: Cast, ids: dict[str, Any]) -> None:
+    stranger = Api(cast.stranger_key)
+    for call in CALLS:
+        answer = send(stranger, call, ids)
+        if call.is_own:
+            assert answer.status_code < 300, (call, answer.content)
+            assert b"greeting" not in answer.content.lower(), call
+            assert b"emails" not in answer.content.lower(), call
+        else:
+            assert answer.status_code == 404, (call, answer.content)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_each_scope_does_what_it_says_and_no_more(cast: Cast, ids: dict[str, Any], scope: Scope) -> None:
+    api = Api(make_key(cast.team, scope)[1])
+    for call in CALLS:
+        answer = send(api, call, ids)
+        if not call.needs or call.needs in OF_SCOPE[scope]:
+            assert answer.status_code < 300, (call, answer.content)
+        elif call.method == "GET" and call.is_own:
+            assert answer.status_code == 403 or shows_nothing(answer.json()), call
+        else:
+            assert answer.status_code in (403, 404), (call, answer.content)
+
+
+def shows_nothing(body: Any) -> bool:
+    return not (body["results"] if isinstance(body, dict) else body)
+
+
+def test_a_viewer_changes_nothing(cast: Cast, ids: dict[str, Any]) -> None:
+    viewer = Api()
+    viewer.client.force_login(cast.vic)
+    for call in CALLS:
+        if not call.needs.endswith((".write", ".deploy", ".run", ".admin")):
+            continue
+        answer = send(viewer, call, ids)
+        if call.needs in ("key.admin", "webhook.admin"):
+            assert answer.status_code in (403, 404) or shows_nothing(answer.json()), call
+        else:
+            assert (answer.status_code, answer.json()["data"]["needs"]) == (403, call.needs), call
+
+
+def test_a_method_that_is_not_there_names_those_that_are(cast: Cast, ids: dict[str, Any]) -> None:
+    client = Api(cast.key).client
+    for path in {call.path for call in CALLS}:
+        there = {call.method for call in CALLS if call.path == path}
+        asked = client.options(path.format(**ids))
+        assert asked.status_code == 204, path
+        assert there <= set(asked.headers["Allow"].split(", ")), path
+        refused = client.generic("TRACE", path.format(**ids))
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed"), path
+        assert there <= set(refused.headers["Allow"].split(", ")), path
+
+
+def test_an_answer_in_another_language_than_json_is_not_offered(cast: Cast) -> None:
+    assert Api(cast.key).get("/prompts", Accept="text/html").json()["code"] == "not_acceptable"
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/x-www-form-urlencoded", "text/plain; charset=x", "x"]
+)
+def test_json_is_read_whatever_the_caller_calls_it(cast: Cast, kind: str) -> None:
+    """`curl -d` says that it sends a form."""
+    body = b'{"title": "x", "content": "y"}'
+    assert Api(cast.key).client.generic("POST", "/prompts", body, content_type=kind).status_code == 201
+    person = Client()
+    person.force_login(cast.ann)
+    assert person.generic("POST", "/prompts", body, content_type=kind).status_code == 201
+
+
+def test_a_form_is_not_json(cast: Cast) -> None:
+    answer = Api(cast.key).client.post("/prompts", {"title": "x", "content": "y"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
+
+
+def test_nobody_learns_what_another_team_has_by_naming_the_team(cast: Cast, ids: dict[str, Any]) -> None:
+    stranger = Api(cast.stranger_key)
+    for path, body in (
+        ("/deployments", {**MOVE, "version": 1}),
+        ("/deployments", {**MOVE, "version": 99}),
+        ("/deployments/rollback", MOVE),
+        ("/experiments", EXPERIMENT),
+    ):
+        real, made_up = (
+            stranger.post(path, {**body, "team_id": cast.team.pk, "prompt_name": name}, **{"X-Request-ID": "same"})
+            for name in ("greeting", "whatever")
+        )
+        assert real.status_code == made_up.status_code == 404
+        assert real.content.replace(b"greeting", b"whatever") == made_up.content
+
+
+def test_somebody_in_two_teams_is_asked_which_one_is_meant(cast: Cast, ids: dict[str, Any]) -> None:
+    elsewhere = Team.objects.get(name="Elsewhere")
+    Membership.objects.create(team=elsewhere, user=cast.ben, role="publisher")
+    other = make_prompt(elsewhere, title="Greeting")
+    api = Api()
+    api.client.force_login(cast.ben)
+    move = {**MOVE, "version": 1}
+    for answer in (
+        api.get("/prompts/greeting"),
+        api.post("/deployments", move),
+        api.post("/deployments/rollback", MOVE),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (400, "team_needed")
+    assert api.get(f"/prompts/{other.pk}").json()["title"] == "Greeting"
+    assert api.post("/deployments", {**move, "team_id": elsewhere.pk}).status_code == 201
+
+
+def patterns(found: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
+    for entry in found:
+        address = before + str(entry.pattern).lstrip("^")
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry.url_patterns, address)
+        else:
+            yield address
+
+
+def test_no_route_is_missing_here(ids: dict[str, Any]) -> None:
+    """A new route says here who may call it."""
+    import re
+
+    known = [call.path.format(**ids).lstrip("/").partition("?")[0] for call in CALLS]
+    missing = [address for address in patterns(urls.API) if not any(re.match(address, path) for path in known)]
+    assert missing == []

@@ -1,0 +1,452 @@
+"""Every service that changes something writes what it did, once, in the same transaction, and nothing when nothing changed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from experiments.services import lifecycle
+from experiments.services.lifecycle import NewVariant
+from promptlab.accounts import services as accounts
+from promptlab.accounts.access import Principal, Role
+from promptlab.accounts.auth import principal_of_user
+from promptlab.accounts.models import Membership
+from promptlab.audit.models import AuditEntry
+from promptlab.hooks.services import choosing, endpoints
+from promptlab.hooks.services.endpoints import EndpointChanges
+from prompts.models import Prompt, Version
+from prompts.porting.bundle import Bundle
+from prompts.services import (
+    authoring,
+    collecting,
+    commenting,
+    deploying,
+    drafting,
+    environments,
+    favouring,
+    fields,
+    naming,
+    porting,
+    reviewing,
+    scheduling,
+    tagging,
+)
+from prompts.services.authoring import PromptChanges
+from prompts.services.contents import content_of
+from tests.support.cast import Cast
+from tests.support.make import make_delivery, make_experiment, make_key, make_live, make_prompt, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+MODULES = (
+    "promptlab.accounts.services",
+    "prompts.services.authoring",
+    "prompts.services.collecting",
+    "prompts.services.commenting",
+    "prompts.services.deploying",
+    "prompts.services.drafting",
+    "prompts.services.favouring",
+    "prompts.services.fields",
+    "prompts.services.tagging",
+    "prompts.services.environments",
+    "prompts.services.reviewing",
+    "prompts.services.scheduling",
+    "prompts.services.naming",
+    "prompts.services.porting",
+    "experiments.services.lifecycle",
+    "promptlab.hooks.services.endpoints",
+    "promptlab.hooks.services.choosing",
+)
+
+
+@dataclass
+class World:
+    """Cleo administers; everything a verb needs is made before it is called."""
+
+    cast: Cast
+    cleo: Principal
+    prompt: Prompt
+    first: Version
+    second: Version
+
+    @property
+    def team_id(self) -> int:
+        return self.cast.team.pk
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    prompt = make_prompt(cast.team)
+    second = make_version(prompt)
+    first = Version.objects.select_related("prompt").get(prompt=prompt, number=1)
+    return World(cast, principal_of_user(cast.cleo), prompt, first, second)
+
+
+Step = Callable[[], object]
+
+
+def _add_member(w: World) -> Step:
+    user = make_user()
+    return lambda: accounts.add_member(w.cleo, w.cast.team, user, Role.VIEWER)
+
+
+def _save_person(w: World) -> Step:
+    person = w.cast.ann
+    person.first_name = "Anna"
+    return lambda: accounts.save_person(w.cleo, person, {w.cast.team: {Role.WRITER, Role.REVIEWER}})
+
+
+def _remove_role(w: World) -> Step:
+    membership = Membership.objects.get(user=w.cast.ann)
+    return lambda: accounts.remove_role(w.cleo, membership)
+
+
+def _key(act: Callable[..., object]) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        key, _ = make_key(w.cast.team, "read")
+        return lambda: act(w.cleo, key)
+
+    return prepare
+
+
+def _collection(act: Callable[..., object], **changes: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = collecting.create_collection(w.cleo, w.team_id, name="Old")
+        return lambda: act(w.cleo, one, **changes)
+
+    return prepare
+
+
+def _restore_collection(w: World) -> Step:
+    one = collecting.create_collection(w.cleo, w.team_id, name="Old")
+    collecting.archive_collection(w.cleo, one)
+    return lambda: collecting.restore_collection(w.cleo, one)
+
+
+def _tag(act: Callable[..., object], *said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one, other = tagging.tags_named(w.team_id, ["one", "other"])
+        w.prompt.tags.set([one])
+        return lambda: act(w.cleo, one, *(said or (other,)))
+
+    return prepare
+
+
+def _field(act: Callable[..., object], *said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = fields.create_field(w.cleo, w.team_id, key="owner")
+        return lambda: act(w.cleo, one, *said)
+
+    return prepare
+
+
+def _favoured(act: Callable[..., object], *before: Callable[..., object], **said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        for earlier in before:
+            earlier(w.cleo, w.prompt, **({"stars": 5} if earlier is favouring.rate else {}))
+        return lambda: act(w.cleo, w.prompt, **said)
+
+    return prepare
+
+
+def _restore(w: World) -> Step:
+    authoring.archive_prompt(w.cleo, w.prompt)
+    return lambda: authoring.restore_prompt(w.cleo, w.prompt)
+
+
+def _rollback(w: World) -> Step:
+    make_live(w.first)
+    where = make_live(w.second)
+    return lambda: deploying.rollback(w.cleo, w.prompt, where, note="too long")
+
+
+def _undeploy(w: World) -> Step:
+    where = make_live(w.first)
+    return lambda: deploying.undeploy(w.cleo, w.prompt, where)
+
+
+def _deploy(w: World) -> Step:
+    where = environments.named(w.team_id, "staging")
+    return lambda: deploying.deploy(w.cleo, w.first, where)
+
+
+def _promote(w: World) -> Step:
+    staging = make_live(w.first, "staging")
+    where = environments.named(w.team_id, "production")
+    return lambda: deploying.promote(w.cleo, w.prompt, staging, where)
+
+
+def _change_environment(w: World) -> Step:
+    where = environments.named(w.team_id, "staging")
+    return lambda: environments.change_environment(w.cleo, where, environments.Rules(is_protected=True))
+
+
+def _freeze(w: World) -> Step:
+    where = environments.named(w.team_id, "staging")
+    now = timezone.now()
+    until = now + timedelta(hours=1)
+    return lambda: environments.freeze(w.cleo, where, starts_at=now, ends_at=until, reason="Holidays")
+
+
+def _thaw(w: World) -> Step:
+    window: Any = _freeze(w)()
+    return lambda: environments.thaw(w.cleo, window)
+
+
+def _schedule(w: World) -> Step:
+    where = environments.named(w.team_id, "staging")
+    due = timezone.now() + timedelta(hours=1)
+    return lambda: scheduling.schedule(w.cleo, w.first, where, due)
+
+
+def _cancel(w: World) -> Step:
+    planned: Any = _schedule(w)()
+    return lambda: scheduling.cancel(w.cleo, planned)
+
+
+def _reviewed(act: Callable[..., object], **said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        reviewing.submit_for_review(w.cleo, w.second)
+        return lambda: act(w.cleo, w.second, **said)
+
+    return prepare
+
+
+def _comment(act: Callable[..., object], *said: Any, after: Callable[..., object] | None = None) -> Any:
+    def prepare(w: World) -> Step:
+        one = commenting.add_comment(w.cleo, w.prompt, "Why?")
+        if after:
+            after(w.cleo, one)
+        return lambda: act(w.cleo, one, *said)
+
+    return prepare
+
+
+def _create_experiment(w: World) -> Step:
+    where = make_live(w.first)
+    variants = [NewVariant("control", w.first, 5000), NewVariant("new", w.second, 5000)]
+    return lambda: lifecycle.create_experiment(w.cleo, w.prompt, where, title="Shorter", variants=variants)
+
+
+def _experiment(verb: str, *before: str) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = make_experiment(w.prompt)
+        for earlier in before:
+            one = lifecycle.VERBS[earlier](w.cleo, one)
+        return lambda: lifecycle.VERBS[verb](w.cleo, one, note="because")
+
+    return prepare
+
+
+def _drafted(act: Callable[..., object]) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        drafting.keep_draft(w.cleo, w.prompt, {"content": "New {{name}}."})
+        return lambda: act(w.cleo, w.prompt)
+
+    return prepare
+
+
+def _import(w: World) -> Step:
+    bundle = porting.export_prompts(w.cleo, Prompt.objects.filter(pk=w.prompt.pk))
+    bundle = replace(bundle, prompts=(replace(bundle.prompts[0], title="Another"),))
+    return lambda: porting.run_import(w.cleo, bundle, w.team_id)
+
+
+def _endpoint(act: Callable[..., object], **changes: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = make_delivery(w.cast.team).endpoint
+        return lambda: act(w.cleo, one, **changes)
+
+    return prepare
+
+
+def _replay(w: World) -> Step:
+    one = make_delivery(w.cast.team)
+    return lambda: endpoints.replay(w.cleo, one)
+
+
+def _rename_environment(w: World) -> Step:
+    one = environments.create_environment(w.cleo, w.team_id, name="preview")
+    return lambda: environments.rename_environment(w.cleo, one, "trial")
+
+
+NEW = content_of(text="Something else, {{name}}.")
+VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
+    "create_team": (lambda w: lambda: accounts.create_team(w.cleo, "New"), ["team.created"]),
+    "rename_team": (lambda w: lambda: accounts.rename_team(w.cleo, w.cast.team, "New"), ["team.renamed"]),
+    "save_person": (_save_person, ["person.changed", "member.added"]),
+    "change_password": (
+        lambda w: lambda: accounts.change_password(w.cleo, w.cast.ann, "a long enough one"),
+        ["person.password"],
+    ),
+    "add_member": (_add_member, ["member.added"]),
+    "remove_role": (_remove_role, ["member.removed"]),
+    "issue_key": (
+        lambda w: lambda: accounts.issue_key(w.cleo, w.cast.team, name="x", scopes=["read"]),
+        ["key.issued"],
+    ),
+    "rotate_key": (_key(accounts.rotate_key), ["key.rotated", "key.issued"]),
+    "revoke_key": (_key(accounts.revoke_key), ["key.revoked"]),
+    "create_collection": (
+        lambda w: lambda: collecting.create_collection(w.cleo, w.team_id, name="New"),
+        ["collection.created"],
+    ),
+    "update_collection": (_collection(collecting.update_collection, name="New"), ["collection.changed"]),
+    "archive_collection": (_collection(collecting.archive_collection), ["collection.archived"]),
+    "restore_collection": (_restore_collection, ["collection.restored"]),
+    "rename_tag": (_tag(tagging.rename_tag, "new"), ["tag.renamed"]),
+    "merge_tags": (_tag(tagging.merge_tags), ["tag.merged"]),
+    "delete_tag": (
+        lambda w: lambda: tagging.delete_tag(w.cleo, tagging.tags_named(w.team_id, ["one"])[0]),
+        ["tag.deleted"],
+    ),
+    "create_field": (lambda w: lambda: fields.create_field(w.cleo, w.team_id, key="owner"), ["field.created"]),
+    "update_field": (_field(fields.update_field, fields.FieldChanges(title="Who owns it")), ["field.changed"]),
+    "delete_field": (_field(fields.delete_field), ["field.deleted"]),
+    "add_favourite": (_favoured(favouring.add_favourite), ["favourite.added"]),
+    "remove_favourite": (_favoured(favouring.remove_favourite, favouring.add_favourite), ["favourite.removed"]),
+    "rate": (_favoured(favouring.rate, stars=4), ["rating.given"]),
+    "take_back_rating": (_favoured(favouring.take_back_rating, favouring.rate), ["rating.taken_back"]),
+    "create_prompt": (
+        lambda w: lambda: authoring.create_prompt(w.cleo, w.team_id, title="New", content=NEW),
+        ["prompt.created"],
+    ),
+    "update_prompt": (
+        lambda w: lambda: authoring.update_prompt(w.cleo, w.prompt, PromptChanges(title="New", tags=("a",))),
+        ["prompt.changed"],
+    ),
+    "update_prompt with content": (
+        lambda w: lambda: authoring.update_prompt(w.cleo, w.prompt, PromptChanges(content=NEW)),
+        ["version.created"],
+    ),
+    "create_version": (lambda w: lambda: authoring.create_version(w.cleo, w.prompt, NEW), ["version.created"]),
+    "revert_version": (lambda w: lambda: authoring.revert_version(w.cleo, w.first), ["version.created"]),
+    "fork_prompt": (lambda w: lambda: authoring.fork_prompt(w.cleo, w.first, "Copy"), ["prompt.created"]),
+    "rename_prompt": (lambda w: lambda: naming.rename_prompt(w.cleo, w.prompt, "other"), ["prompt.renamed"]),
+    "keep_draft": (lambda w: lambda: drafting.keep_draft(w.cleo, w.prompt, {"content": "{{"}), ["draft.kept"]),
+    "discard_draft": (_drafted(drafting.discard_draft), ["draft.discarded"]),
+    "publish_draft": (_drafted(drafting.publish_draft), ["version.created", "draft.saved"]),
+    "export_prompts": (lambda w: lambda: porting.export_prompts(w.cleo, [w.prompt.name]), []),
+    "plan_import": (lambda w: lambda: porting.plan_import(w.cleo, Bundle(), w.team_id), []),
+    "run_import": (_import, ["prompt.changed", "prompt.imported"]),
+    "archive_prompt": (lambda w: lambda: authoring.archive_prompt(w.cleo, w.prompt), ["prompt.archived"]),
+    "restore_prompt": (_restore, ["prompt.restored"]),
+    "deploy": (_deploy, ["deployment.deploy"]),
+    "rollback": (_rollback, ["deployment.rollback"]),
+    "undeploy": (_undeploy, ["deployment.undeploy"]),
+    "create_environment": (
+        lambda w: lambda: environments.create_environment(w.cleo, w.team_id, name="preview"),
+        ["environment.created"],
+    ),
+    "rename_environment": (_rename_environment, ["environment.renamed"]),
+    "promote": (_promote, ["deployment.deploy"]),
+    "change_environment": (_change_environment, ["environment.changed"]),
+    "freeze": (_freeze, ["environment.frozen"]),
+    "thaw": (_thaw, ["environment.thawed"]),
+    "schedule": (_schedule, ["deployment.scheduled"]),
+    "cancel": (_cancel, ["deployment.cancelled"]),
+    "submit_for_review": (lambda w: lambda: reviewing.submit_for_review(w.cleo, w.second), ["version.submitted"]),
+    "approve": (_reviewed(reviewing.approve), ["version.approved"]),
+    "request_changes": (
+        _reviewed(reviewing.request_changes, comment="Too long by far."),
+        ["version.changes_requested"],
+    ),
+    "withdraw": (_reviewed(reviewing.withdraw), ["version.withdrawn"]),
+    "add_comment": (lambda w: lambda: commenting.add_comment(w.cleo, w.prompt, "Why?"), ["comment.written"]),
+    "reply": (_comment(commenting.reply, "Because."), ["comment.written"]),
+    "edit_comment": (_comment(commenting.edit_comment, "Why not?"), ["comment.edited"]),
+    "resolve_comment": (_comment(commenting.resolve_comment), ["comment.resolved"]),
+    "reopen_comment": (_comment(commenting.reopen_comment, after=commenting.resolve_comment), ["comment.reopened"]),
+    "create_experiment": (_create_experiment, ["experiment.created"]),
+    "start": (_experiment("start"), ["experiment.start"]),
+    "pause": (_experiment("pause", "start"), ["experiment.pause"]),
+    "resume": (_experiment("resume", "start", "pause"), ["experiment.resume"]),
+    "stop": (_experiment("stop", "start"), ["experiment.stop"]),
+    "kill": (_experiment("kill", "start"), ["experiment.kill"]),
+    "create_endpoint": (
+        lambda w: lambda: endpoints.create_endpoint(w.cleo, w.team_id, url="https://hooks.example.com"),
+        ["webhook.created"],
+    ),
+    "update_endpoint": (
+        _endpoint(endpoints.update_endpoint, changes=EndpointChanges(url="https://new.example.com")),
+        ["webhook.changed"],
+    ),
+    "rotate_secret": (_endpoint(endpoints.rotate_secret), ["webhook.rotated"]),
+    "remove_endpoint": (_endpoint(endpoints.remove_endpoint), ["webhook.removed"]),
+    "send_test": (_endpoint(endpoints.send_test), ["webhook.tested"]),
+    "replay": (_replay, ["webhook.replayed"]),
+    "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
+}
+REPEATABLE = (
+    "rename_team", "save_person", "rename_environment",
+    "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
+    "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
+    "archive_prompt", "restore_prompt", "deploy", "kill",
+    "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
+    "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
+    "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
+)  # fmt: skip
+"""Verbs that change nothing when they are done a second time."""
+
+
+def entries() -> list[AuditEntry]:
+    return list(AuditEntry.objects.order_by("id"))
+
+
+@pytest.mark.parametrize(("prepare", "expected"), VERBS.values(), ids=VERBS.keys())
+def test_a_change_is_one_entry(world: World, prepare: Callable[[World], Step], expected: list[str]) -> None:
+    step = prepare(world)
+    before = len(entries())
+    step()
+    written = entries()[before:]
+    assert [entry.verb for entry in written] == expected
+    for entry in written:
+        assert (entry.actor_kind, entry.actor_id, entry.actor_label) == ("user", world.cast.cleo.pk, "Cleo")
+        assert entry.target_label
+        assert entry.team_id == world.team_id or entry.verb == "team.created"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_change_that_is_rolled_back_leaves_no_entry(world: World, verb: str) -> None:
+    step = VERBS[verb][0](world)
+    before = len(entries())
+    with transaction.atomic():
+        step()
+        transaction.set_rollback(True)
+    assert len(entries()) == before
+
+
+@pytest.mark.parametrize("verb", REPEATABLE)
+def test_doing_it_again_changes_nothing_and_writes_nothing(world: World, verb: str) -> None:
+    step = VERBS[verb][0](world)
+    step()
+    before = len(entries())
+    step()
+    assert len(entries()) == before
+
+
+def test_what_was_there_before_is_kept_with_what_is_there_now(world: World) -> None:
+    authoring.update_prompt(world.cleo, world.prompt, PromptChanges(title="New title", description="Why"))
+    entry = entries()[-1]
+    assert entry.before == {"title": world.prompt.title, "description": ""}
+    assert entry.after == {"title": "New title", "description": "Why"}
+
+
+def test_no_verb_is_missing_here() -> None:
+    """A new service has to say here what it records."""
+    found = {
+        name
+        for module in map(import_module, MODULES)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and not name.startswith("_")
+        and next(iter(inspect.signature(function).parameters), "") == "actor"
+    }
+    assert found == {verb.split(" ")[0] for verb in VERBS}

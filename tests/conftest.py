@@ -1,0 +1,215 @@
+"""What every test stands on: stores of its own, no memory of the test before, the cast."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+
+def pytest_unconfigure() -> None:
+    """Remove the folder that `settings` made for this run."""
+    from django.conf import settings
+
+    if Path(settings.VAR_DIR).name.startswith("promptlab-tests-"):
+        shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what only PostgreSQL can show when the run is on SQLite."""
+    from django.conf import settings
+
+    if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return
+    skip = pytest.mark.skip(reason="needs PostgreSQL: set DATABASE_URL")
+    for item in items:
+        if item.get_closest_marker("postgres"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash passwords in a microsecond: a third of a second for each of five people in every test is too long."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    """Empty PostgreSQL's few rows by DELETE: TRUNCATE makes new files for forty tables after every test with threads.
+
+    Every foreign key is checked at the commit only, so the order is free.
+    """
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    def delete_all(self: Any, style: object, tables: list[str], **options: bool) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)};" for table in tables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", delete_all)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _redis() -> Iterator[None]:
+    """Give the run a private Valkey, unless REDIS_URL names a server."""
+    from django.conf import settings
+
+    if not settings.REDIS_IS_PRIVATE:
+        yield
+        return
+    from promptlab.management.local_valkey import LocalValkey
+
+    server = LocalValkey(settings.VALKEY_SOCKET, settings.VAR_DIR / "valkey")
+    server.start()
+    yield
+    server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush() -> Iterator[None]:
+    """Let the flush after a test with transactions of its own empty the tables that the database keeps."""
+    from django.test import TransactionTestCase
+
+    from tests.support.thaw import thawed
+
+    flush = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+
+    def teardown(case: Any) -> None:
+        with thawed():
+            flush(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_memory() -> None:
+    """Forget what processes remember between requests: payloads, keys, the breakers."""
+    from experiments import bundle, delivery, moves
+    from promptlab.accounts import auth
+    from promptlab.lib import redis
+    from promptlab.llm.resilience import breakers
+    from prompts import revisions
+    from prompts.services import counting
+
+    delivery.entries.clear()
+    counting.fetched.forget()
+    bundle.forget()
+    moves.forget()
+    revisions.forget()
+    auth.verified.clear()
+    redis.breaker.answered()
+    breakers.clear()
+
+
+@pytest.fixture
+def cast(db: None) -> object:
+    """Everybody, in team Acme; see `support.cast`."""
+    from tests.support.cast import make_cast
+
+    return make_cast()
+
+
+@pytest.fixture
+def team(db: None) -> object:
+    """A team of its own."""
+    from tests.support.make import make_team
+
+    return make_team()
+
+
+@pytest.fixture
+def api(team: object) -> object:
+    """A REST caller with a key of that team that may do everything."""
+    from tests.support.api import Api
+    from tests.support.make import make_key
+
+    return Api(make_key(team)[1])  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def fresh_limits() -> None:
+    """Start with full budgets: ids repeat from test to test, and so would the budgets counted under them."""
+    import redis as client
+    from django.conf import settings
+
+    from promptlab.lib import ratelimit, redis
+
+    server = client.Redis(connection_pool=redis.pool())
+    for name in server.scan_iter(match=f"*{settings.REDIS_PREFIX}/*"):
+        server.delete(name)
+    ratelimit.forget()
+
+
+@pytest.fixture
+def redis_at(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Move this process's Redis to another socket: one where nobody is, or where somebody never answers."""
+    from promptlab.lib import ratelimit, redis
+
+    def forget() -> None:
+        ratelimit._shared.cache_clear()
+        ratelimit.forget()
+        redis.breaker.answered()
+
+    def move(socket: Path) -> None:
+        settings.REDIS_URL = f"unix://{socket}"
+        monkeypatch.setattr(redis, "_pool", None)
+        forget()
+
+    yield move
+    forget()
+
+
+@pytest.fixture
+def no_redis(redis_at: Callable[[Path], None], tmp_path: Path) -> None:
+    """Take Redis away."""
+    redis_at(tmp_path / "nobody-here.sock")
+
+
+@pytest.fixture
+def no_database() -> Iterator[Callable[[], None]]:
+    """Return a function that takes the database away, from every thread: each statement fails as a driver fails."""
+    from django.db import OperationalError
+    from django.db.backends.utils import CursorWrapper
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OperationalError("server closed the connection: host=secret-host.internal")
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def take_away() -> None:
+            for name in ("execute", "executemany"):
+                patch.setattr(CursorWrapper, name, refuse)
+
+        yield take_away
+
+
+@pytest.fixture
+def application() -> object:
+    """The whole server process: hot routes first, Django behind them."""
+    from promptlab.asgi import application
+
+    return application
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that reach the database from now on, from every thread, without those around transactions."""
+    from django.db.backends.utils import CursorWrapper
+
+    seen: list[str] = []
+    execute = CursorWrapper.execute
+
+    def counted(self: Any, sql: str, params: Any = None) -> Any:
+        if not sql.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")):
+            seen.append(sql)
+        return execute(self, sql, params)
+
+    monkeypatch.setattr(CursorWrapper, "execute", counted)
+    return seen

@@ -1,0 +1,1 @@
+"""Webhooks: the outbox, sending, addresses, and the doors."""

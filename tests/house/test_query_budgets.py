@@ -1,0 +1,190 @@
+"""How many statements each GET costs: exactly what `query_budgets.json` says, however many rows there are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from promptlab.accounts.access import SYSTEM, Role
+from promptlab.accounts.auth import principal_of_user
+from promptlab.accounts.models import Team
+from promptlab.chat.models import Message
+from promptlab.chat.services.external import receipt_of
+from promptlab.hooks.models import Endpoint
+from promptlab.hooks.services import endpoints
+from promptlab.lib.asgi import HotRoutes
+from prompts.models import Prompt, Version
+from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, usage
+from prompts.services.collecting import Place
+from prompts.services.environments import create_environment, freeze, named
+from tests.support.api import Api
+from tests.support.asgi import call
+from tests.support.make import (
+    make_delivery,
+    make_experiment,
+    make_key,
+    make_live,
+    make_message,
+    make_prompt,
+    make_user,
+    make_version,
+)
+
+BUDGETS: dict[str, int] = json.loads((Path(__file__).parent / "query_budgets.json").read_text())
+HOT = ("/bundle", "/prompts/greeting/deployed")
+"""Answered before Django, from memory."""
+_numbers = count(1)
+
+
+@dataclass
+class Library:
+    """A team whose rows can be doubled, and the rows that addresses name."""
+
+    team: Team
+    api: Api
+    prompt: Prompt
+    ids: dict[str, Any]
+
+    def grow(self) -> None:
+        """Add as many rows again, of every kind that a list shows, each with all that a row shows of itself."""
+        collection = collecting.create_collection(SYSTEM, self.team.pk, name=f"Collection {next(_numbers)}")
+        for _ in range(3):
+            writer = make_user("", self.team, Role.WRITER)
+            tags = [f"tag-{next(_numbers)}", "common"]
+            prompt = make_prompt(self.team, collection=collection, tags=tags, metadata={"size": next(_numbers)})
+            collection = collecting.create_collection(
+                SYSTEM, self.team.pk, name=f"Inside {next(_numbers)}", place=Place(parent=collection, has_parent=True)
+            )
+            favouring.rate(principal_of_user(writer), prompt, 4)
+            favouring.rate(principal_of_user(writer), self.prompt, 4)
+            usage.count(fetches={(prompt.pk, timezone.now().date()): 3})
+            Prompt.objects.filter(pk=prompt.pk).update(owner=writer)
+            for environment in ("development", "staging"):
+                make_live(make_version(prompt), environment)
+            experiment = make_experiment(prompt, running=True)
+            variant = experiment.variants.get(is_control=False)
+            answer = make_message(variant.version, experiment.environment, variant=variant, unit_id="user-1")
+            self._rate(answer)
+            self._say(self.ids["conversation"])
+            make_version(self.prompt)
+            self._talk()
+            make_key(self.team)
+            endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
+            endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
+
+    def _talk(self) -> int:
+        """Say and plan something; return the plan's id."""
+        newest = Version.objects.select_related("prompt").filter(prompt=self.prompt).order_by("-number")[0]
+        reviewing.submit_for_review(SYSTEM, newest)
+        for user in (make_user("", self.team, Role.WRITER), make_user("", self.team, Role.WRITER)):
+            comment = commenting.add_comment(SYSTEM, self.prompt, f"Why, @{user.username}?", version=newest, line=1)
+            commenting.resolve_comment(principal_of_user(user), comment)
+        where, now = named(self.team.pk, "preview-acme"), timezone.now()
+        freeze(SYSTEM, where, starts_at=now, ends_at=now + timedelta(days=1), reason="Holidays")
+        return scheduling.schedule(SYSTEM, newest, where, now + timedelta(days=1)).pk
+
+    def _say(self, conversation_id: int) -> Message:
+        said = {"role": "user", "state": "completed", "content": "Q", "conversation_id": conversation_id}
+        question = Message.objects.create(**said)
+        Message.objects.filter(pk=question.pk).update(ended_at=question.created_at)
+        answer: Message = Message.objects.create(
+            **{**said, "role": "assistant", "content": "A"}, version=self.prompt.newest, variables={"name": "x"}
+        )
+        Message.objects.filter(pk=answer.pk).update(ended_at=answer.created_at)
+        return answer
+
+    def _rate(self, answer: Message) -> None:
+        sent = self.api.post("/feedback", {"message_id": str(answer.uid), "rating": 1})
+        assert sent.status_code == 202, sent.content
+
+
+@pytest.fixture
+def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -> Library:
+    from promptlab.accounts import auth
+    from tests.support.make import make_team
+
+    monkeypatch.setattr(auth, "CACHE_S", 3600)  # or a slow machine asks for the key again, now and then
+
+    team = make_team()
+    api = Api(make_key(team)[1])
+    prompt = make_prompt(team, title="Greeting", tags=["one"])
+    second = make_version(prompt)
+    experiment = make_experiment(prompt, running=True, title="Shorter")
+    move = api.get("/deployments").json()["results"][0]["id"]
+    conversation = make_message(prompt.newest).conversation
+    ids = {"conversation": conversation.pk, "conversation_uid": conversation.uid, "move": move}
+    ids["tag"] = prompt.tags.get().pk
+    ids["field"] = fields.create_field(SYSTEM, team.pk, key="size", type="number").pk
+    shared = Place(visibility="everyone")
+    make_prompt(team, collection=collecting.create_collection(SYSTEM, team.pk, name="Shared", place=shared))
+    ids["collection"] = collecting.create_collection(SYSTEM, team.pk, name="Emails").pk
+    found = Library(team, api, prompt, ids)
+    ids["webhook"] = make_delivery(team).endpoint_id
+    create_environment(SYSTEM, team.pk, name="preview-acme")
+    ids["schedule"] = found._talk()
+    ids["message"] = found._say(conversation.pk).uid
+    answered = found._say(make_message(prompt.newest).conversation_id)
+    answered.environment, answered.revision = experiment.environment, 2
+    ids["receipt"] = receipt_of(answered, team.pk)
+    assert (second.number, experiment.key) == (2, "shorter")
+    found.grow()
+    api.get("/environments")
+    return found
+
+
+def spent_on(library: Library, statements: list[str]) -> dict[str, list[str]]:
+    """Return the statements of each GET."""
+    spent = {}
+    for path in BUDGETS:
+        if path in HOT:
+            continue
+        statements.clear()
+        answer = library.api.get("/api/v1" + path.format(**library.ids))
+        assert answer.status_code == 200, answer.content
+        spent[path] = list(statements)
+    return spent
+
+
+def test_a_get_costs_what_it_always_did_however_many_rows_there_are(library: Library, statements: list[str]) -> None:
+    few = spent_on(library, statements)
+    library.grow()
+    many = spent_on(library, statements)
+    for path, asked in few.items():
+        shown = "\n".join(many[path])
+        assert len(asked) == len(many[path]), f"{path} costs more with more rows: {shown}"
+        assert len(asked) == BUDGETS[path], (
+            f"{path}: write {len(asked)} into query_budgets.json if it is meant.\n{shown}"
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fetching_what_is_live_costs_nothing(application: HotRoutes, statements: list[str], settings: Any) -> None:
+    from tests.support.make import make_team
+
+    settings.REVISION_CHECK_S = 3600
+    team = make_team()
+    prompt = make_prompt(team, title="Greeting")
+    make_live(prompt.newest)  # type: ignore[arg-type]
+    key = make_key(team)[1]
+    for path in HOT:
+        call(application, "GET", path, key=key)
+        statements.clear()
+        assert call(application, "GET", path, key=key).status == 200
+        assert len(statements) == BUDGETS[path] == 0
+
+
+def test_every_get_of_the_api_has_a_budget() -> None:
+    from tests.accounts.test_every_route import CALLS
+
+    def shape(path: str) -> str:
+        return path.partition("?")[0].replace("{conversation}", "{conversation_uid}").replace("{prompt}", "greeting")
+
+    asked = {shape(one.path) for one in CALLS if one.method == "GET"}
+    assert asked <= {path.partition("?")[0] for path in BUDGETS}
