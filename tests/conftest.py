@@ -93,11 +93,13 @@ def _no_memory() -> None:
     """Forget what processes remember between requests: payloads, keys, the breakers."""
     from experiments import bundle, delivery, moves
     from promptlab.accounts import auth
-    from promptlab.lib import redis
+    from promptlab.lib import push, queue, redis
     from promptlab.llm.resilience import breakers
     from prompts import revisions
     from prompts.services import counting
 
+    push.sender.drop()
+    queue.sender.drop()
     delivery.entries.clear()
     counting.fetched.forget()
     bundle.forget()

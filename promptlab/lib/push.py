@@ -6,8 +6,6 @@ then. Nothing waits for a listener, and nothing in a request waits for Redis: on
 
 from __future__ import annotations
 
-import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from django.db import connection, transaction
 
 from promptlab.lib import redis
 from promptlab.lib.logs import get_logger
+from promptlab.lib.sender import Sender
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -33,9 +32,6 @@ SILENCE_S = 2.5
 ASK_REDIS_S = 5.0
 
 _handlers: dict[str, Handler] = {}
-_waiting: queue.Queue[tuple[str, str]] = queue.Queue(maxsize=1000)
-_sender: threading.Thread | None = None
-_lock = threading.Lock()
 
 
 def on(topic: str, handler: Handler) -> None:
@@ -59,28 +55,18 @@ def channel(name: str) -> str:
 
 
 def _put(name: str, value: str) -> None:
-    _start_sender()
-    try:
-        _waiting.put_nowait((channel(name), value))
-    except queue.Full:
+    if not sender.put((channel(name), value)):
         log.warning("push_dropped", name=name)
 
 
-def _start_sender() -> None:
-    global _sender
-    with _lock:
-        if _sender is None or not _sender.is_alive():
-            _sender = threading.Thread(target=_send_forever, name="promptlab-push", daemon=True)
-            _sender.start()
+def _send(word: tuple[str, str]) -> None:
+    try:
+        redis.publish(*word)
+    except redis.RedisAway:
+        log.info("push_skipped", channel=word[0])
 
 
-def _send_forever() -> None:
-    while True:
-        where, value = _waiting.get()
-        try:
-            redis.publish(where, value)
-        except redis.RedisAway:
-            log.info("push_skipped", channel=where)
+sender: Sender[tuple[str, str]] = Sender("push", _send)
 
 
 @contextmanager
@@ -159,11 +145,3 @@ class _Listener(threading.Thread):
         handler = _handlers.get(topic)
         if handler is not None:
             handler(subject, value)
-
-
-def _forget() -> None:
-    global _sender, _lock, _waiting
-    _sender, _lock, _waiting = None, threading.Lock(), queue.Queue(maxsize=1000)
-
-
-os.register_at_fork(after_in_child=_forget)

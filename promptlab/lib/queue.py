@@ -6,23 +6,17 @@ A message is only a wake-up. What must happen is in the database and swept by th
 
 from __future__ import annotations
 
-import queue
-import threading
-
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
 from promptlab.lib import redis
 from promptlab.lib.logs import get_logger, request_id
+from promptlab.lib.sender import Sender
 
 log = get_logger(__name__)
 Argument = int | str
 WakeUp = tuple[str, tuple[Argument, ...], str]
-
-_waiting: queue.Queue[WakeUp] = queue.Queue(maxsize=1000)
-_sender: threading.Thread | None = None
-_lock = threading.Lock()
 
 
 def enqueue_on_commit(task_name: str, *args: Argument) -> None:
@@ -34,31 +28,20 @@ def enqueue_on_commit(task_name: str, *args: Argument) -> None:
 
 
 def _put(wake_up: WakeUp) -> None:
-    if not settings.TASK_WAKE_UPS:
-        return
-    _start_sender()
-    try:
-        _waiting.put_nowait(wake_up)
-    except queue.Full:
+    if settings.TASK_WAKE_UPS and not sender.put(wake_up):
         log.warning("wake_up_dropped", task=wake_up[0])
 
 
-def _start_sender() -> None:
-    global _sender
-    with _lock:
-        if _sender is None or not _sender.is_alive():
-            _sender = threading.Thread(target=_send_forever, name="promptlab-wake-ups", daemon=True)
-            _sender.start()
+def _send(wake_up: WakeUp) -> None:
+    task_name, args, of_request = wake_up
+    if redis.is_away():
+        log.info("wake_up_skipped", task=task_name)
+        return
+    try:
+        current_app.tasks[task_name].apply_async(args, headers={"request_id": of_request}, retry=False)
+    except Exception as error:  # noqa: BLE001  (whatever the broker's transport raises; the sweeper does the work)
+        redis.breaker.failed(error)
+        log.warning("wake_up_failed", task=task_name, error=type(error).__name__)
 
 
-def _send_forever() -> None:
-    while True:
-        task_name, args, of_request = _waiting.get()
-        if redis.is_away():
-            log.info("wake_up_skipped", task=task_name)
-            continue
-        try:
-            current_app.tasks[task_name].apply_async(args, headers={"request_id": of_request}, retry=False)
-        except Exception as error:  # noqa: BLE001  (whatever the broker's transport raises; the sweeper does the work)
-            redis.breaker.failed(error)
-            log.warning("wake_up_failed", task=task_name, error=type(error).__name__)
+sender: Sender[WakeUp] = Sender("wake-ups", _send)

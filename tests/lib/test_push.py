@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import transaction
 
-from promptlab.lib import push, redis
+from promptlab.lib import push
+from promptlab.lib.sender import Sender
 
 
 class Heard:
@@ -79,26 +79,16 @@ def test_while_redis_is_away_postgresql_carries_it(without_redis: Heard) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_stopped_redis_makes_nobody_wait(redis_at: Callable[[Path], None], tmp_path: Path) -> None:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as mute:
-        mute.bind(str(tmp_path / "mute.sock"))
-        mute.listen(64)
-        redis_at(tmp_path / "mute.sock")
-        began = time.monotonic()
-        for number in range(2000):
-            push._put("weather:1", str(number))
-        assert time.monotonic() - began < 5
-        assert push._waiting.qsize() <= 1000
-
-
-@pytest.mark.django_db(transaction=True)
 def test_it_can_be_switched_off(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REVISION_PUSH = False
-    said: list[str] = []
-    monkeypatch.setattr(redis, "publish", lambda *args: said.append(args[0]))
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(push, "sender", Sender("test", said.append))
     tell(1, 1)
-    with push.listening(lambda: said.append("listening")):
-        time.sleep(0.05)
-    assert said == []
+    with push.listening(lambda: said.append(("listening", ""))):
+        settings.REVISION_PUSH = True
+        tell(2, 2)
+        deadline = time.monotonic() + 20
+        while not said:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert said == [(push.channel("weather:2"), "2")]

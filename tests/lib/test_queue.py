@@ -63,16 +63,6 @@ def test_without_redis_a_wake_up_is_dropped_and_nobody_waits(settings: Any) -> N
     settings.TASK_WAKE_UPS = True
     redis.breaker.failed(client.ConnectionError())
     started = time.monotonic()
-    for _ in range(queue._waiting.maxsize + 10):
+    for _ in range(queue.sender.maxsize + 10):
         queue.enqueue_on_commit(CLOSE_TASK)
     assert time.monotonic() - started < 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_full_queue_drops_what_is_more(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.TASK_WAKE_UPS = True
-    monkeypatch.setattr(queue, "_waiting", queue.queue.Queue(maxsize=1))
-    monkeypatch.setattr(queue, "_start_sender", lambda: None)
-    for _ in range(3):
-        queue.enqueue_on_commit(CLOSE_TASK)
-    assert queue._waiting.qsize() == 1
