@@ -14,7 +14,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from promptlab.chat.models import Conversation, Message
-from promptlab.chat.services import sweeping, turn
+from promptlab.chat.services import ending, sweeping
 from promptlab.llm.errors import ProviderUnavailable
 from promptlab.llm.providers import registry, scripted
 from promptlab.llm.providers.base import Finish
@@ -92,7 +92,7 @@ def test_hanging_up_before_the_first_word_ends_it_too(counter: Counter) -> None:
 def test_the_end_of_our_process_leaves_the_row_cancelled(counter: Counter) -> None:
     async def shut_down() -> None:
         request = asyncio.ensure_future(counter.asay(model="echo-slow"))
-        while not await turn.run_db(lambda: bool(answers())):
+        while not await ending.run_db(lambda: bool(answers())):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         request.cancel()
@@ -146,9 +146,9 @@ def test_the_first_outcome_counts(counter: Counter) -> None:
     counter.say()
     (row,) = answers()
     Message.objects.filter(pk=row.pk).update(state="abandoned", content="")
-    plan: Any = type("Plan", (), {"answer_id": row.pk, "conversation_id": row.conversation_id})()
-    failed = turn.Outcome.of(None, ProviderUnavailable(), "x", None)
-    assert turn.finish_turn(plan, failed) is False
+    answer = ending.Answer(row.pk, row.uid, row.conversation_id)
+    failed = ending.Outcome.of(None, ProviderUnavailable(), "x", None)
+    assert ending.finish_turn(answer, failed) is False
     assert answers()[0].state == "abandoned"
 
 
@@ -158,10 +158,10 @@ def test_an_answer_that_ends_while_another_turn_is_prepared_ends_after_it(counte
     counter.say()
     row = answers()[0]
     Message.objects.filter(pk=row.pk).update(state="streaming", ended_at=None)
-    plan: Any = type("Plan", (), {"answer_id": row.pk, "conversation_id": row.conversation_id})()
+    answer = ending.Answer(row.pk, row.uid, row.conversation_id)
 
     def finish() -> None:
-        turn.finish_turn(plan, turn.Outcome.of(None, None, "x", None))
+        ending.finish_turn(answer, ending.Outcome.of(None, None, "x", None))
         connections.close_all()
 
     ending = threading.Thread(target=finish)
@@ -179,7 +179,7 @@ def test_an_answer_that_ends_while_another_turn_is_prepared_ends_after_it(counte
 def test_a_lost_database_does_not_stop_a_running_answer(
     counter: Counter, no_database: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "PAUSES_S", (0.0,))
+    monkeypatch.setattr(ending, "PAUSES_S", (0.0,))
     parts: list[int] = []
 
     async def look(message: dict[str, Any]) -> None:
@@ -193,8 +193,8 @@ def test_a_lost_database_does_not_stop_a_running_answer(
 
 
 def test_an_answer_is_written_when_the_database_comes_back(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "PAUSES_S", (0.0, 0.0))
-    real, tries = turn.finish_turn, []
+    monkeypatch.setattr(ending, "PAUSES_S", (0.0, 0.0))
+    real, tries = ending.finish_turn, []
 
     def shaky(*args: Any) -> bool:
         tries.append(1)
@@ -202,7 +202,7 @@ def test_an_answer_is_written_when_the_database_comes_back(counter: Counter, mon
             raise OperationalError
         return real(*args)
 
-    monkeypatch.setattr(turn, "finish_turn", shaky)
+    monkeypatch.setattr(ending, "finish_turn", shaky)
     answer = counter.say()
     assert (answers()[0].state, answers()[0].content) == ("completed", text_of(answer))
 
@@ -211,8 +211,8 @@ def test_what_could_not_be_written_is_closed_by_the_sweeper(counter: Counter, mo
     def never(*args: Any) -> bool:
         raise OperationalError
 
-    monkeypatch.setattr(turn, "PAUSES_S", ())
-    monkeypatch.setattr(turn, "finish_turn", never)
+    monkeypatch.setattr(ending, "PAUSES_S", ())
+    monkeypatch.setattr(ending, "finish_turn", never)
     counter.say()
     assert answers()[0].state == "streaming"
     assert sweeping.close_abandoned(timezone.now() + timedelta(minutes=5)) == 1
@@ -224,7 +224,7 @@ def test_a_long_answer_keeps_saying_that_it_is_alive(
 ) -> None:
     """And goes on saying so after the database was away for one of the times."""
     settings.MESSAGE_LEASE_S = 0.3
-    real, renewals = turn.renew_lease, []
+    real, renewals = ending.renew_lease, []
 
     def shaky(answer_id: int) -> None:
         renewals.append(answer_id)
@@ -232,12 +232,12 @@ def test_a_long_answer_keeps_saying_that_it_is_alive(
             raise OperationalError
         real(answer_id)
 
-    monkeypatch.setattr(turn, "renew_lease", shaky)
+    monkeypatch.setattr(ending, "renew_lease", shaky)
     leases: list[Any] = []
 
     async def look(message: dict[str, Any]) -> None:
         if message.get("body"):
-            leases.append((await turn.run_db(answers))[0].lease_until)
+            leases.append((await ending.run_db(answers))[0].lease_until)
 
     with scripted.use(scripted.Reply(("one ", "two ", "three"), gap_s=0.25)):
         counter.watched(look).say(model="scripted")

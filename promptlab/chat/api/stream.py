@@ -61,7 +61,7 @@ def _turn(body: dict[str, Any]) -> TurnInput:
 
 def _attribution(plan: TurnPlan) -> dict[str, str]:
     """Return the headers that say which version answers."""
-    headers = {"X-PromptLab-Message-Id": str(plan.answer_uid)}
+    headers = {"X-PromptLab-Message-Id": str(plan.answer.uid)}
     if plan.version is not None:
         headers["X-PromptLab-Prompt"] = f"{plan.prompt}@{plan.version}"
     if plan.variant is not None:
@@ -117,7 +117,7 @@ def _frame(event: Token | Done | Broken) -> bytes:
 
 def _ids(plan: TurnPlan) -> dict[str, Any]:
     return {
-        "message_id": str(plan.answer_uid),
+        "message_id": str(plan.answer.uid),
         "conversation_id": str(plan.conversation_uid),
         "prompt": plan.prompt or None,
         "version": plan.version,

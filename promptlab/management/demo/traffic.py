@@ -20,8 +20,9 @@ from feedback.services.ingest import NewRating, accept
 from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.accounts.models import Team
+from promptlab.chat.services.ending import Outcome, finish_turn
 from promptlab.chat.services.metering import roll_up_messages
-from promptlab.chat.services.turn import Outcome, TurnInput, TurnPlan, finish_turn, prepare_turn
+from promptlab.chat.services.turn import TurnInput, TurnPlan, prepare_turn
 from promptlab.management.demo import talk
 from promptlab.management.demo.clock import clock_at
 from promptlab.management.demo.people import shop
@@ -139,7 +140,7 @@ class Traffic:
         outcome, took_ms = self._outcome(plan, text, at)
         ended = at + timedelta(milliseconds=took_ms)
         with clock_at(ended):
-            finish_turn(plan, outcome)
+            finish_turn(plan.answer, outcome)
         self.answers += 1
         return Said(plan, ended, variant) if outcome.completion else None
 
@@ -179,10 +180,10 @@ class Traffic:
         likes = self.chance.random() < APPROVAL.get(one.variant, 0.7)
         comment = self.chance.choice(talk.LIKED if likes else talk.DISLIKED) if self.chance.random() < 0.3 else ""
         rating = NewRating(
-            message_id=str(one.plan.answer_uid),
+            message_id=str(one.plan.answer.uid),
             value=1 if likes else -1,
             comment=comment,
-            key=f"demo-{one.plan.answer_uid}",
+            key=f"demo-{one.plan.answer.uid}",
         )
         later = min(one.at + timedelta(minutes=self.chance.uniform(0.5, 30)), timezone.now())
         with clock_at(later):

@@ -1,0 +1,89 @@
+"""Which version answers: the one that is pinned, the live one, or the one of the assigned variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from promptlab_sdk.kernel.assignment import Assignment, assign
+
+from experiments.delivery import Entry, deliver
+from promptlab.accounts.access import Principal, require_environment
+from promptlab.lib.logs import get_logger
+from prompts import resolve, snippets
+from prompts.models import Environment, Prompt, Version
+from prompts.services.environments import named
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Chosen:
+    """Which version is served, and why."""
+
+    version: Version | None = None
+    prompt: Prompt | None = None
+    environment_id: int | None = None
+    entry: Entry | None = None
+    assignment: Assignment | None = None
+    snippets: Mapping[str, int] = field(default_factory=dict)
+    """The ids of the versions whose texts are put in, by name."""
+
+    @property
+    def revision(self) -> int | None:
+        """The state of the environment in which the version was chosen."""
+        if self.entry is not None:
+            return self.entry.delivery.revision
+        return resolve.revision_of(self.environment_id) if self.environment_id is not None else None
+
+    def assigned(self) -> dict[str, Any]:
+        """Return the columns that say which variant shaped the answer; none when nobody was assigned."""
+        if not self.assignment or not self.assignment.assigned or self.entry is None:
+            return {}
+        experiment = self.entry.delivery.experiment
+        assert experiment is not None
+        variant_id = self.entry.variant_ids[self.assignment.variant.key]
+        return {
+            "experiment_id": experiment.id,
+            "phase": experiment.phase,
+            "assigned_variant_id": variant_id,
+            "served_variant_id": variant_id,
+            "slot": self.assignment.slot,
+        }
+
+
+def choose(actor: Principal, team_id: int, reference: str, environment: str, unit_id: str) -> Chosen:
+    """Return the version to serve: pinned by the selector, or the live one, or the assigned variant's."""
+    name, selector = resolve.split_reference(reference)
+    if _is_pinned(team_id, selector):
+        version = resolve.version_of(resolve.prompt_named(team_id, name), selector)
+        require_environment(actor, environment)
+        where = named(team_id, environment)
+        return Chosen(version, version.prompt, where.pk, snippets=snippets.resolve(version, where).ids)
+    require_environment(actor, selector or environment)
+    entry = deliver(team_id, selector or environment, name)
+    experiment = entry.delivery.experiment
+    assignment = assign(experiment, unit_id) if experiment else None
+    if assignment and assignment.reason == "no_unit":
+        log.info("no_unit_id", prompt=name, experiment=experiment.key if experiment else "")
+    version_id = entry.version_id
+    if assignment and assignment.assigned:
+        version_id = entry.variant_version_ids[assignment.variant.key]
+    version = Version.objects.select_related("prompt").get(pk=version_id)
+    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, _included(version, entry))
+
+
+def _included(version: Version, entry: Entry) -> dict[str, int]:
+    """Return which versions are put into a delivered one: those of the revision that was delivered."""
+    if not snippets.included_in(version):
+        return {}
+    environment = Environment.objects.get(pk=entry.environment_id)
+    return snippets.resolve_at(version, environment, entry.delivery.revision).ids
+
+
+def _is_pinned(team_id: int, selector: str) -> bool:
+    """Tell whether a selector names a version: it looks like one, or is not an environment (`spring-sale`)."""
+    if not selector or resolve.is_version_selector(selector):
+        return bool(selector)
+    return not Environment.objects.filter(team_id=team_id, name=selector).exists()
