@@ -15,7 +15,7 @@ from prompts.models import Environment, Prompt, Version
 
 
 class Conversation(models.Model):
-    """What one end user and the model say to each other."""
+    """What one end user and the model say to each other. `session` is the caller's own name for it, if it gave one."""
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
@@ -23,7 +23,10 @@ class Conversation(models.Model):
     environment = models.CharField(_("environment"), max_length=36, blank=True)
     unit_id = models.CharField(_("end user"), max_length=200, blank=True)
     key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+", verbose_name=_("API key"))
+    title = models.CharField(_("title"), max_length=200, blank=True)
+    session = models.CharField(_("session"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("started"), auto_now_add=True)
+    archived_at = models.DateTimeField(_("archived"), null=True)
 
     objects = ConversationQuerySet.as_manager()
 
@@ -31,6 +34,10 @@ class Conversation(models.Model):
         verbose_name = _("conversation")
         verbose_name_plural = _("conversations")
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["team", "session"], condition=~Q(session=""), name="conversation_session"),
+            models.Index(fields=["team", "unit_id"], condition=~Q(unit_id=""), name="conversation_unit"),
+        ]
 
     def __str__(self) -> str:
         about = self.prompt.title if self.prompt else _("Plain chat")
@@ -43,11 +50,21 @@ class Message(models.Model):
     `variables`, `snippets` and the messages before this one rebuild the exact text sent upstream. `snippets` is the id of
     the version of each included prompt, by the name it was included under. `cost_usd` null: unknown. An external answer
     was given by an application that took the prompt from us and asked a model itself; its text we never see.
+    A cached answer was given before to the same request: it cost nothing. `tool_calls` are what an answer asks to be
+    called, `tool_call_id` is the call that a message of role tool answers. `prices` is what the usage was priced with.
     """
 
     class Role(models.TextChoices):
+        SYSTEM = "system", _("System")
+        DEVELOPER = "developer", _("Developer")
         USER = "user", _("User")
         ASSISTANT = "assistant", _("Model")
+        TOOL = "tool", _("Tool")
+
+    class Purpose(models.TextChoices):
+        CHAT = "chat", _("Chat")
+        GENERATE = "generate", _("Generate")
+        OPENAI = "openai", _("OpenAI-compatible")
 
     class State(models.TextChoices):
         STREAMING = "streaming", _("Being written")
@@ -59,6 +76,7 @@ class Message(models.Model):
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
     role = models.CharField(_("who"), max_length=10, choices=Role.choices)
+    purpose = models.CharField(_("asked by way of"), max_length=10, choices=Purpose.choices, default=Purpose.CHAT)
     content = models.TextField(_("text"), blank=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices)
     created_at = models.DateTimeField(_("asked"), auto_now_add=True)
@@ -81,8 +99,15 @@ class Message(models.Model):
     error_code = models.CharField(_("error"), max_length=60, blank=True)
     input_tokens = models.PositiveIntegerField(_("tokens in"), null=True)
     output_tokens = models.PositiveIntegerField(_("tokens out"), null=True)
+    cached_tokens = models.PositiveIntegerField(_("of them read from the provider's cache"), null=True)
+    cache_write_tokens = models.PositiveIntegerField(_("of them written to the provider's cache"), null=True)
+    reasoning_tokens = models.PositiveIntegerField(_("of them spent on reasoning"), null=True)
+    tool_calls = models.JSONField(_("calls of tools"), default=list)
+    tool_call_id = models.CharField(max_length=200, blank=True)
     is_usage_estimated = models.BooleanField(default=False)
     cost_usd = models.DecimalField(_("cost"), max_digits=14, decimal_places=9, null=True)
+    prices = models.JSONField(_("priced with"), null=True)
+    is_cached = models.BooleanField(_("given before"), default=False)
     latency_ms = models.PositiveIntegerField(_("wait"), null=True)
     first_token_ms = models.PositiveIntegerField(_("wait for the first word"), null=True)
     revision = models.PositiveBigIntegerField(_("revision of the environment"), null=True)

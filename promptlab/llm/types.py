@@ -25,12 +25,44 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
 
 
+Json = Mapping[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message as the model receives it. `role` is system, developer, user or assistant."""
+    """One message as the model receives it. `role` is system, developer, user, assistant or tool.
+
+    `tool_calls` are an assistant's, in the form of the chat completions API; `tool_call_id` is which of them a message
+    of role tool answers.
+    """
 
     role: str
     content: str
+    tool_calls: Sequence[Json] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to reach a model: all a call needs to know, and nothing of where it was stored.
+
+    `provider` names it in logs, metrics and breakers, `kind` says how it is spoken to, `model` is its own name for the
+    model. `version` changes with every change of address or key, so that connections of old ones are not used again.
+    `None` for a time limit means the setting. `drains`: when the caller hangs up the answer is read to its end, because
+    it is billed all the same.
+    """
+
+    provider: str
+    kind: str
+    model: str
+    address: str = ""
+    key: str = field(default="", repr=False)
+    version: str = ""
+    api_version: str = ""
+    connect_timeout_s: float | None = None
+    first_token_timeout_s: float | None = None
+    deadline_s: float | None = None
+    drains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +71,8 @@ class CompletionRequest:
 
     An empty `model` means the default model. `None` for a time limit means the setting. `purpose` says in the log what
     the call was for (`chat`, `generate`, `judge`). `user` is a hash that lets the provider tell abusers apart, never a
-    name or an address; empty sends none.
+    name or an address; empty sends none. `routes` are the ways to reach the model, the best first: another one is taken
+    when one fails before its first token. None means the way that the settings say.
     """
 
     messages: Sequence[ChatMessage]
@@ -49,24 +82,30 @@ class CompletionRequest:
     deadline_s: float | None = None
     first_token_timeout_s: float | None = None
     user: str = ""
+    routes: Sequence[Route] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. `cached_tokens` are part of the input, `reasoning_tokens` part of the output."""
+    """Tokens of one call.
+
+    `cached_tokens` (read) and `cache_write_tokens` are part of the input, `reasoning_tokens` part of the output.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
     is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of the answer; never empty."""
+    """The next piece of the answer; never empty. `tool_calls` are pieces in the form of the chat completions API."""
 
     text: str
+    tool_calls: Sequence[Json] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +113,8 @@ class Completion:
     """A whole answer.
 
     `model` is the name the provider answered with, which may be a dated form of the one asked for. `cost_usd` is `None`
-    when no price is known, never 0. `first_token_ms` is `None` when no text came.
+    when no price is known, never 0. `first_token_ms` is `None` when no text came. `tool_calls` are whole, in the form
+    of the chat completions API.
     """
 
     text: str
@@ -85,3 +125,4 @@ class Completion:
     finish_reason: FinishReason
     latency_ms: int
     first_token_ms: int | None
+    tool_calls: Sequence[Json] = ()

@@ -164,13 +164,13 @@ def test_an_answer_that_ends_while_another_turn_is_prepared_ends_after_it(counte
         ending.finish_turn(answer, ending.Outcome.of(None, None, "x", None))
         connections.close_all()
 
-    ending = threading.Thread(target=finish)
+    finishing = threading.Thread(target=finish)
     with transaction.atomic():
         Conversation.objects.select_for_update().get(pk=row.conversation_id)
-        ending.start()
-        ending.join(0.2)
+        finishing.start()
+        finishing.join(0.2)
         prepared_at = timezone.now()
-    ending.join()
+    finishing.join()
     ended_at = answers()[0].ended_at
     assert ended_at is not None
     assert ended_at > prepared_at
