@@ -65,7 +65,7 @@ def _redis() -> Iterator[None]:
     from promptlab.management.local_valkey import LocalValkey
 
     server = LocalValkey(settings.VALKEY_SOCKET, settings.VAR_DIR / "valkey")
-    server.start()
+    server.start(timeout_s=60)
     yield
     server.stop()
 
