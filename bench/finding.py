@@ -49,6 +49,7 @@ Row = tuple[Any, ...]
 Ask = Callable[[str], dict[str, Any]]
 VERSIONS = 3
 KINDS = ("", "chat", "completion", "reasoning")
+ASIDE = ("set_config", "accounts_apikey")
 RARE = 10
 """Prompts of either catalogue in which the word "needle" is."""
 CASES = {
@@ -65,6 +66,10 @@ CASES = {
     "ordering=-name": "ordering=-name",
     "ordering=created_at": "ordering=created_at",
     "ordering=-updated_at": "ordering=-updated_at",
+    "within": "within={collection}",
+    "unused_days": "unused_days=30",
+    "ordering=-stars": "ordering=-stars",
+    "ordering=-uses_30d": "ordering=-uses_30d",
     "several filters": "tags=tag1&environment=staging&model_type=chat&min_version=2&ordering=title",
     "search: in 10 prompts": "search=needle",
     "search: in none": "search=haystackless",
@@ -190,7 +195,8 @@ def serve(size: int) -> None:
             began = time.perf_counter()
             answer = client.get(path)
             took = (time.perf_counter() - began) * 1000
-        asked = sum("set_config" not in one["sql"] for one in queries.captured_queries)  # a connection's first words
+        # Besides a connection's first words, and the key, which is asked for anew every half a second.
+        asked = sum(not any(word in one["sql"] for word in ASIDE) for one in queries.captured_queries)
         found = answer.json().get("count", answer.content[:300].decode())
         plans = plans_of(queries.captured_queries) if line.startswith(" ") else ""
         print(json.dumps({"ms": took, "queries": asked, "found": found, "plans": plans}), flush=True)

@@ -133,6 +133,13 @@ class EnvironmentQuerySet(OfTeam):
 
 class PromptQuerySet(OfTeam):
     seen_with = ""
+    ranks: tuple[Q, ...] = ()
+    """What a search asked for: found like the first of these is best, like none of them worst. Kept by what follows."""
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]
+        clone.ranks = self.ranks
+        return clone
 
     def readable_by(self, principal: Principal) -> Self:
         """Return what is visible to the principal, and the library: to read and to copy, never to change."""
@@ -151,10 +158,14 @@ class PromptQuerySet(OfTeam):
         return self.filter(archived_at=None)
 
     def tagged(self, names: list[str]) -> Self:
-        """Return the prompts that carry all of these tags, whatever letters are big or small."""
+        """Return the prompts that carry all of these tags, whatever letters are big or small. One query, for the tags' ids."""
+        wanted = [name.lower() for name in names]
+        ids: dict[str, list[int]] = {name: [] for name in wanted}
+        for pk, name in _model("Tag").objects.called(*names).values_list("pk", "name"):
+            ids.setdefault(name.lower(), []).append(pk)
         found = self
-        for name in names:
-            carried = self.model.tags.through.objects.filter(tag__in=_model("Tag").objects.called(name).values("pk"))
+        for name in wanted:
+            carried = self.model.tags.through.objects.filter(tag__in=ids[name])
             found = found.filter(pk__in=carried.values("prompt"))
         return found
 

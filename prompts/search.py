@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from django.core.paginator import Page, Paginator
+from django.db import connections
 from django.db.models import Case, F, IntegerField, Lookup, Q, Value, When
 from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan, LessThan
@@ -25,6 +28,10 @@ BREAK = "\f"
 BEFORE, EXCERPT = 60, 200
 """Characters of an excerpt: before the first hit, and in all."""
 HERE = "search_document"
+MOST_COUNTED = 10_000
+"""Of what a search finds; nobody reads on to there, and counting more would take ever longer."""
+FEW = 500
+"""What a search finds is put in order at once up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,10 @@ def found(rows: PromptQuerySet, typed: str, *, live: bool = True) -> PromptQuery
             rows = rows.filter(_in_order(f"{HERE}__words", term, live))
         elif len(term.words) != 1:
             rows = rows.filter(pk__in=_compound(term, live))
-    return rows.order_by(_rank(wanted), "-id")
+    ranks = _ranks(wanted)
+    rows = rows.order_by(_rank(ranks), "-id")
+    rows.ranks = ranks
+    return rows
 
 
 def _lexemes(term: Term, live: bool) -> Iterator[list[tuple[str, bool]]]:
@@ -125,11 +135,11 @@ def _compound(term: Term, live: bool) -> Any:
     return in_order.values("pk").union(whole, all=True)
 
 
-def _rank(wanted: Sequence[Term]) -> Any:
-    """Return 0 where all terms are in the title, 1 with the short name, 2 with the description, 3 elsewhere."""
-    steps = []
+def _ranks(wanted: Sequence[Term]) -> tuple[Q, ...]:
+    """Return the conditions of ranks: all terms in the title; with the short name; with the description."""
+    ranks = []
     fields: list[str] = []
-    for rank, field in enumerate(("title", "name", "description")):
+    for field in ("title", "name", "description"):
         fields.append(field)
         inside = Q()
         for term in wanted:
@@ -137,8 +147,14 @@ def _rank(wanted: Sequence[Term]) -> Any:
             for one in fields:
                 either |= _stands_in(one, term)
             inside &= either
-        steps.append(When(inside, then=Value(rank)))
-    return Case(*steps, default=Value(3), output_field=IntegerField()).asc()
+        ranks.append(inside)
+    return tuple(ranks)
+
+
+def _rank(ranks: Sequence[Q]) -> Any:
+    """Return 0 for what is like the first, and so on."""
+    steps = [When(inside, then=Value(rank)) for rank, inside in enumerate(ranks)]
+    return Case(*steps, default=Value(len(ranks)), output_field=IntegerField()).asc()
 
 
 def _stands_in(field: str, term: Term) -> Q:
@@ -149,6 +165,51 @@ def _stands_in(field: str, term: Term) -> Q:
         return Q(**{column: term.words[0]})
     signs = Q() if term.is_phrase else Q(**{column: term.text})
     return signs | Q(**{column: term.in_order}) if term.words else signs
+
+
+class Pages(Paginator):
+    """Pages of prompts. A search that finds very many costs no more than one that finds some: see `count` and `page`."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are; of a search, `MOST_COUNTED` at most, which then means that there may be more."""
+        rows: Any = self.object_list
+        if not rows.ranks:
+            return int(rows.count())
+        return min(int(rows.order_by()[: MOST_COUNTED + 1].count()), MOST_COUNTED)
+
+    def page(self, number: int | str) -> Any:
+        """Return a page. Of a search only the newest of each rank are put in order, as many as the page needs."""
+        rows: Any = self.object_list
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        last = first + self.per_page if first + self.per_page + self.orphans < self.count else self.count
+        if rows.ranks and _is_by_rank(rows) and self.count > FEW:
+            rows = _newest_of_ranks(rows, last)
+        return Page(rows[first:last], number, self)
+
+
+def _is_by_rank(rows: PromptQuerySet) -> bool:
+    """Tell whether the best come first; another order may have been asked for."""
+    first: Any = rows.query.order_by[0] if rows.query.order_by else None
+    return isinstance(getattr(first, "expression", None), Case)
+
+
+def _newest_of_ranks(rows: PromptQuerySet, number: int) -> PromptQuerySet:
+    """Return the rows, without those that so many of the same or a better rank come before for certain.
+
+    Where a database cannot limit the parts of a union (SQLite), return all of them.
+    """
+    if not connections[rows.db].features.supports_slicing_ordering_in_compound:
+        return rows
+    plain = rows.order_by("-id").prefetch_related(None).values("pk")
+    parts = []
+    better = Q()
+    for rank in rows.ranks:
+        parts.append(plain.filter(rank & ~better)[:number] if better else plain.filter(rank)[:number])
+        better |= rank
+    parts.append(plain.filter(~better)[:number])
+    return rows.filter(pk__in=parts[0].union(*parts[1:], all=True))
 
 
 def with_matches(prompts: Iterable[Any], typed: str, *, live: bool = True) -> list[Any]:

@@ -74,6 +74,7 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
     ]
     search_fields = ["title"]
     ordering = ["-updated_at", "-pk"]
+    paginator = search.Pages
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.visible(request).for_list().with_standing(acting(request))

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from promptlab.accounts.rest import HouseView, id_in
 from promptlab.lib.errors import Invalid, Stale
+from promptlab.lib.pagination import Pages
 from prompts import search
 from prompts.api.filters import PromptFilter, asks_for_library
 from prompts.api.serializers import (
@@ -136,8 +137,13 @@ def deprecation(since: int, successor: str) -> dict[str, str]:
     return {"Deprecation": f"@{since}", "Link": f'<{successor}>; rel="successor-version"'}
 
 
+class PromptPages(Pages):
+    django_paginator_class = search.Pages
+
+
 class PromptList(OfPrompts):
     queryset = Prompt.objects.none()
+    pagination_class = PromptPages
 
     @extend_schema(
         parameters=[
@@ -149,7 +155,10 @@ class PromptList(OfPrompts):
         responses=PromptRowOut(many=True),
     )
     def get(self, request: Request) -> Response:
-        """List the prompts of one's teams, or of the library: newest first; of a search the best first, with where it was found."""
+        """List the prompts of one's teams, or of the library: newest first; of a search the best first, with where it was found.
+
+        `count` of a search is 10,000 at most, which then means that there may be more.
+        """
         rows = self.prompts()
         if asks_for_library(request):
             rows = Prompt.objects.in_library(self.principal).active()
