@@ -327,7 +327,13 @@ OPENAI_BASE_URL = env_url("OPENAI_BASE_URL", "", schemes=("http", "https"))
 LLM_ALLOW_REAL_CALLS = not UNDER_TEST
 LLM_DEADLINE_S = env_float("LLM_DEADLINE_S", 60.0, minimum=1.0)
 LLM_FIRST_TOKEN_TIMEOUT_S = env_float("LLM_FIRST_TOKEN_TIMEOUT_S", 20.0, minimum=0.1)
+LLM_IDLE_TIMEOUT_S = env_float("LLM_IDLE_TIMEOUT_S", 30.0, minimum=0.1)
 LLM_CONNECT_TIMEOUT_S = env_float("LLM_CONNECT_TIMEOUT_S", 3.0, minimum=0.1)
+LLM_DRAINS = env_int("LLM_DRAINS", 100, minimum=0)
+LLM_FORWARD_TRACEPARENT = env_bool("LLM_FORWARD_TRACEPARENT")
+CHAT_STREAMS = env_int("CHAT_STREAMS", 2000, minimum=1)
+CHAT_STREAMS_PER_KEY = env_int("CHAT_STREAMS_PER_KEY", 200, minimum=1)
+METRICS_TOKEN = env_secret("METRICS_TOKEN")
 MESSAGE_LEASE_S = env_float("MESSAGE_LEASE_S", 30.0, minimum=1.0)
 
 # --- Webhooks and mail ------------------------------------------------------------------------------------------------

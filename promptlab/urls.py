@@ -28,6 +28,7 @@ urlpatterns = [
     re_path(r"^health/?$", health.health),
     re_path(r"^livez/?$", health.livez),
     re_path(r"^(?:readyz|healthz)/?$", health.readyz),
+    re_path(r"^metrics/?$", health.counted),
     path("admin/", admin.site.urls),
     path("mail/", include("promptlab.hooks.pages")),
     path("dashboards/", include("experiments.dashboards.urls")),

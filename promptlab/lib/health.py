@@ -8,9 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from promptlab.lib import redis
+from promptlab.lib import metrics, problem, redis
+from promptlab.lib.errors import DomainError, NotFound, Unauthenticated
 from promptlab.lib.logs import get_logger
 
 log = get_logger(__name__)
@@ -51,18 +52,18 @@ def report() -> tuple[dict[str, Any], bool]:
     return {"status": status, "version": settings.VERSION, "dependencies": dependencies}, is_ready
 
 
-def health(request: HttpRequest) -> JsonResponse:
+def health(request: HttpRequest) -> HttpResponse:
     """`/health`: the state with its dependencies; 503 only when requests cannot be served."""
     state, is_ready = report()
     return _never_cached(JsonResponse(state, status=200 if is_ready else 503))
 
 
-def livez(request: HttpRequest) -> JsonResponse:
+def livez(request: HttpRequest) -> HttpResponse:
     """`/livez`: this process answers. Asks nobody else."""
     return _never_cached(JsonResponse({"status": "alive"}))
 
 
-def readyz(request: HttpRequest) -> JsonResponse:
+def readyz(request: HttpRequest) -> HttpResponse:
     """`/readyz`: send traffic here or not. A missing Redis is degraded, not unready."""
     state, is_ready = report()
     failed = [name for name, found in state["dependencies"].items() if found["status"] != "up"]
@@ -70,6 +71,19 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return _never_cached(JsonResponse(body, status=200 if is_ready else 503))
 
 
-def _never_cached(response: JsonResponse) -> JsonResponse:
+def counted(request: HttpRequest) -> HttpResponse:
+    """`/metrics`: what this process counted, for who has the token of the setting; without one there is no such page."""
+    if not settings.METRICS_TOKEN:
+        return _refused(NotFound())
+    if not metrics.may_read(request.headers.get("Authorization", "")):
+        return _refused(Unauthenticated("Send the token of METRICS_TOKEN as Authorization: Bearer."))
+    return _never_cached(HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE))
+
+
+def _refused(error: DomainError) -> HttpResponse:
+    return HttpResponse(problem.encode(error), status=error.status, headers=problem.headers(error))
+
+
+def _never_cached(response: HttpResponse) -> HttpResponse:
     response["Cache-Control"] = "no-store"
     return response
