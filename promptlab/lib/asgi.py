@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from promptlab.lib import cors, jsonbody, logs, problem, sse
+from promptlab.lib import cors, jsonbody, logs, problem, sse, tracing
 from promptlab.lib.errors import DomainError, Invalid, TooLarge, Unavailable
 
 log = logs.get_logger(__name__)
@@ -109,10 +109,14 @@ class Parts:
 
 @dataclass(slots=True)
 class EventStream:
-    """An answer that goes on: `events` yields framed events. It is closed when it ends and when the caller hangs up."""
+    """An answer that goes on: `events` yields framed events. It is closed when it ends and when the caller hangs up.
+
+    `on_close` is awaited after that, always: also when nothing of the stream could be sent.
+    """
 
     events: AsyncGenerator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
+    on_close: Callable[[], Awaitable[None]] | None = None
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -253,6 +257,7 @@ async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: 
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     client = scope.get("client") or ("", 0)
     request_id = logs.begin(headers.get("x-request-id", ""), address=client[0])
+    tracing.note(headers.get("traceparent", ""))
     request = Request(scope, receive, params, headers)
     started = time.perf_counter()
     common = {"X-Request-ID": request_id, **cors.headers(headers.get("origin", ""), is_public=route.is_public)}
@@ -333,7 +338,22 @@ async def _send_parts(answer: Parts, common: Mapping[str, str], request: Request
 
 async def _send_stream(answer: EventStream, common: Mapping[str, str], request: Request, send: Send) -> None:
     """Send events until they end or the caller hangs up; then the generator is closed, whatever it waits for."""
-    await _start(200, _together({**sse.HEADERS, **answer.headers}, common), send)
+    try:
+        await _start(200, _together({**sse.HEADERS, **answer.headers}, common), send)
+        await _stream(answer, request, send)
+    finally:
+        await asyncio.shield(_close(answer))
+
+
+async def _close(answer: EventStream) -> None:
+    try:
+        await answer.events.aclose()
+    finally:
+        if answer.on_close is not None:
+            await answer.on_close()
+
+
+async def _stream(answer: EventStream, request: Request, send: Send) -> None:
     pump = asyncio.ensure_future(_pump(answer.events, send))
     watcher = asyncio.ensure_future(_disconnected(request.receive))
     try:
@@ -346,7 +366,6 @@ async def _send_stream(answer: EventStream, common: Mapping[str, str], request: 
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError, ClientGone, OSError):
             await pump
-        await answer.events.aclose()
 
 
 async def _pump(events: AsyncGenerator[bytes], send: Send) -> None:

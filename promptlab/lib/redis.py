@@ -36,6 +36,7 @@ __all__ = [
     "aattempt",
     "apool",
     "attempt",
+    "client",
     "is_away",
     "ping",
     "pool",
@@ -96,6 +97,11 @@ def pool() -> redis.ConnectionPool:
     if _pool is None:
         _pool = redis.BlockingConnectionPool.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **_options())
     return _pool
+
+
+def client() -> redis.Redis:
+    """Return a client over the process's pool. Its calls belong inside `attempt`."""
+    return redis.Redis(connection_pool=pool())
 
 
 def apool() -> redis.asyncio.ConnectionPool:

@@ -4,19 +4,21 @@ Nothing heavy is imported until it is needed: not the SDK, not the tokenizer, no
 """
 
 from promptlab.llm.catalog import ModelInfo, models, price, resolve
+from promptlab.llm.draining import Rest
 from promptlab.llm.errors import (
     BadRequest,
     ContextTooLong,
     LLMError,
     MalformedAnswer,
     Misconfigured,
+    NoRouteLeft,
     ProviderRateLimited,
     ProviderRefusedKey,
     ProviderTimeout,
     ProviderUnavailable,
     UnknownModel,
 )
-from promptlab.llm.gateway import aclose, acomplete, astream, complete
+from promptlab.llm.gateway import aclose, acomplete, aspent, astream, complete
 from promptlab.llm.tokens import TokenCount, estimate
 from promptlab.llm.types import (
     PARAMETERS,
@@ -26,6 +28,7 @@ from promptlab.llm.types import (
     Delta,
     FinishReason,
     Parameter,
+    Route,
     Usage,
 )
 
@@ -42,16 +45,20 @@ __all__ = [
     "MalformedAnswer",
     "Misconfigured",
     "ModelInfo",
+    "NoRouteLeft",
     "Parameter",
     "ProviderRateLimited",
     "ProviderRefusedKey",
     "ProviderTimeout",
     "ProviderUnavailable",
+    "Rest",
+    "Route",
     "TokenCount",
     "UnknownModel",
     "Usage",
     "aclose",
     "acomplete",
+    "aspent",
     "astream",
     "complete",
     "estimate",

@@ -18,7 +18,10 @@ class Config:
     allow_real_calls: bool
     deadline_s: float
     first_token_timeout_s: float
+    idle_timeout_s: float
     connect_timeout_s: float
+    drains: int
+    forward_traceparent: bool
 
 
 def current() -> Config:
@@ -31,5 +34,8 @@ def current() -> Config:
         allow_real_calls=settings.LLM_ALLOW_REAL_CALLS,
         deadline_s=settings.LLM_DEADLINE_S,
         first_token_timeout_s=settings.LLM_FIRST_TOKEN_TIMEOUT_S,
+        idle_timeout_s=settings.LLM_IDLE_TIMEOUT_S,
         connect_timeout_s=settings.LLM_CONNECT_TIMEOUT_S,
+        drains=settings.LLM_DRAINS,
+        forward_traceparent=settings.LLM_FORWARD_TRACEPARENT,
     )

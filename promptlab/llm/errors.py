@@ -40,6 +40,12 @@ class ProviderUnavailable(LLMError):
     is_retryable = True
 
 
+class NoRouteLeft(ProviderUnavailable):
+    """Every way to the model failed before its first token. `retry_after_s` is the longest useful wait they asked for."""
+
+    detail = "None of the {routes} providers of this model answers right now. Try again shortly."
+
+
 class ProviderTimeout(LLMError):
     """No first token, no next token or no end within the time allowed."""
 

@@ -26,6 +26,7 @@ class FinishReason(StrEnum):
 
 
 Json = Mapping[str, object]
+"""An object of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class CompletionRequest:
     An empty `model` means the default model. `None` for a time limit means the setting. `purpose` says in the log what
     the call was for (`chat`, `generate`, `judge`). `user` is a hash that lets the provider tell abusers apart, never a
     name or an address; empty sends none. `routes` are the ways to reach the model, the best first: another one is taken
-    when one fails before its first token. None means the way that the settings say.
+    when one fails before its first token. None means the way that the settings say. `traceparent` names the trace that
+    the provider is told of; the gateway fills it in where the settings allow.
     """
 
     messages: Sequence[ChatMessage]
@@ -83,6 +85,7 @@ class CompletionRequest:
     first_token_timeout_s: float | None = None
     user: str = ""
     routes: Sequence[Route] = ()
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of the answer; never empty. `tool_calls` are pieces in the form of the chat completions API."""
+    """The next piece of the answer; never empty, though `text` is where only tools are called.
+
+    `tool_calls` are pieces in the form of the chat completions API.
+    """
 
     text: str
     tool_calls: Sequence[Json] = ()

@@ -41,7 +41,7 @@ async def test_an_answer_streams_and_ends_with_its_exact_usage_and_cost(upstream
     done = events[-1]
     assert isinstance(done, llm.Completion)
     assert done.text == TEXT
-    assert done.usage == llm.Usage(1000, 100, cached_tokens=200, reasoning_tokens=40)
+    assert done.usage == llm.Usage(1000, 100, cached_tokens=200, reasoning_tokens=40, cache_write_tokens=50)
     assert done.cost_usd == Decimal("0.000195")
     assert done.finish_reason is llm.FinishReason.STOP
     assert done.provider == "openai"

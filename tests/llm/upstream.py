@@ -18,7 +18,7 @@ TEXT = "".join(WORDS)
 USAGE = {
     "prompt_tokens": 1000,
     "completion_tokens": 100,
-    "prompt_tokens_details": {"cached_tokens": 200},
+    "prompt_tokens_details": {"cached_tokens": 200, "cache_write_tokens": 50},
     "completion_tokens_details": {"reasoning_tokens": 40},
 }
 SECRET = "sk-leaked and the text of a prompt"
@@ -33,7 +33,8 @@ class Upstream:
 
     Modes: an HTTP status such as `500`; `split`, `odd`, `refusal`, `no_usage`, `no_done`, `no_reason`, `long_line`,
     `empty`, `early_close`, `drop`, `drop_after_reason`, `bad_json`, `not_an_object`, `error_event`, `stall`,
-    `silent`; `late_end` lets the end of the response arrive after its last event.
+    `silent`, `tools`; `slow_end` holds the last words back until `go_on` is set, `late_end` lets the end of the
+    response arrive after its last event.
     """
 
     def __init__(self, port: int) -> None:
@@ -46,6 +47,10 @@ class Upstream:
         self.error_code: str | None = None
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.targets: list[str] = []
+        self.sent: list[dict[str, str]] = []
+        self.finished = 0
+        self.go_on = threading.Event()
         self.clients: set[tuple[str, int]] = set()
         self.left = threading.Semaphore(0)
 
@@ -56,7 +61,10 @@ class Upstream:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         request = json.loads(await _read(receive))
         self.requests.append(request)
-        self.keys.append(dict(scope["headers"])[b"authorization"].decode())
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.sent.append(headers)
+        self.keys.append(headers.get("authorization") or headers.get("api-key", ""))
+        self.targets.append(f"{scope['path']}?{scope['query_string'].decode()}".rstrip("?"))
         self.clients.add(tuple(scope["client"]))
         mode = self.script.popleft() if self.script else "normal"
         if mode.isdigit():
@@ -78,12 +86,15 @@ class Upstream:
             if mode == "stall" and number == 3:
                 await self._wait(receive)
                 return
+            if mode == "slow_end" and number == 3:
+                await asyncio.to_thread(self.go_on.wait, 20)
             if event is None:
                 return  # An unfinished response: the server cuts the connection.
             await _write(send, event, in_halves=mode == "split")
         if mode == "late_end":
             await asyncio.sleep(0.02)
         await send({"type": "http.response.body", "body": b""})
+        self.finished += 1
 
     async def _wait(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -97,6 +108,9 @@ def _events(mode: str, model: str) -> Iterator[bytes | None]:
         yield b"data: [DONE]\n\n"
         return
     yield _chunk(model, {"role": "assistant", "content": ""})
+    if mode == "tools":
+        yield from _tool_calls(model)
+        return
     yield b": ping\n\n"
     for number, word in enumerate(WORDS):
         if number == 2:
@@ -112,6 +126,20 @@ def _events(mode: str, model: str) -> Iterator[bytes | None]:
         yield _data({"model": model, "choices": [], "usage": USAGE})
     if mode != "no_done":
         yield b"data: [DONE]\n\n"
+
+
+def _tool_calls(model: str) -> Iterator[bytes]:
+    """Two calls side by side, their arguments in pieces."""
+    for index, name in enumerate(("weather", "time")):
+        called = {"name": name, "arguments": ""}
+        piece = {"index": index, "id": f"call_{index}", "type": "function", "function": called}
+        yield _chunk(model, {"tool_calls": [piece]})
+    for part in ('{"city": ', '"Rome"}'):
+        pieces = [{"index": index, "function": {"arguments": part}} for index in (0, 1)]
+        yield _chunk(model, {"tool_calls": pieces})
+    yield _chunk(model, {}, finish_reason="tool_calls")
+    yield _data({"model": model, "choices": [], "usage": USAGE})
+    yield b"data: [DONE]\n\n"
 
 
 def _midway(mode: str) -> Iterator[bytes | None]:
@@ -131,7 +159,7 @@ def _midway(mode: str) -> Iterator[bytes | None]:
         yield b'data: {"choices": [{"index": 0, "delta": {"content": "\\ud83d"}}]}\n\n'
 
 
-def _chunk(model: str, delta: dict[str, str], *, finish_reason: str | None = None) -> bytes:
+def _chunk(model: str, delta: dict[str, Any], *, finish_reason: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return _data({"model": f"{model}-2024-07-18", "choices": [choice], "usage": None})
 

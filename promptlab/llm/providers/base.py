@@ -33,8 +33,8 @@ class Provider(Protocol):
     def astream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Finish, None]:
         """Yield deltas, then exactly one `Finish`.
 
-        `request.model` is never empty. Raises only `LLMError`. Closing the generator, or cancelling the task that waits
-        in it, ends the work on the other side too.
+        `request.model` is the provider's own name for it, `request.routes` the one way to go. Raises only `LLMError`.
+        Closing the generator, or cancelling the task that waits in it, ends the work on the other side too.
         """
         ...
 

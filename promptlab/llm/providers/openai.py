@@ -12,8 +12,10 @@ import ipaddress
 import json
 import math
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -33,7 +35,7 @@ from promptlab.llm.errors import (
     UnknownModel,
 )
 from promptlab.llm.providers.base import Finish, drain, event_data, sound
-from promptlab.llm.types import CompletionRequest, Delta, FinishReason, Usage
+from promptlab.llm.types import ChatMessage, CompletionRequest, Delta, FinishReason, Json, Route, Usage
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +47,11 @@ OFFICIAL_URL = "https://api.openai.com/v1"
 MAX_CONNECTIONS = 4_000
 KEEPALIVE_S = 30.0
 MAX_NAME_CHARS = 200
+MAX_COUNT = 2**31 - 1
+"""The largest number of tokens that a column holds; what claims to be more is not believed."""
+MAX_CLIENTS = 64
+CLIENT_IDLE_S = 120.0
+"""How long a client that nobody uses is kept: one whose address or key was replaced is never used again."""
 DONE = b"[DONE]"
 CONTEXT_CODE = "context_length_exceeded"
 NO_QUOTA_CODE = "insufficient_quota"
@@ -54,43 +61,44 @@ FINISH_REASONS = {
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
 }
-
-
-Json = Mapping[str, object]
+CACHED = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens")
+CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+"""The names that servers have for tokens read from, and written to, their cache."""
 
 
 class OpenAIProvider:
-    """Stream chat completions from the server that `OPENAI_BASE_URL` names; OpenAI's own when it names none."""
+    """Stream chat completions from the server that the route names; OpenAI's own when it names none."""
 
     def __init__(self) -> None:
         self._clients = _Clients()
 
     async def astream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Finish, None]:
         """Yield the answer. Raises LLMError for whatever the settings, the network or the server do wrong."""
-        endpoint = _endpoint()
-        client = await self._clients.get(endpoint)
+        endpoint = _endpoint(request.routes[0])
         answer = _Answer(request.model)
-        try:
-            asked = client.chat.completions.with_streaming_response.create(
-                model=request.model,
-                messages=_messages(request),
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body=_extra(request, is_official=endpoint.url == OFFICIAL_URL),
-            )
-            async with asked as response:
-                body = response.iter_bytes()
-                async with aclosing(event_data(body)) as payloads:
-                    async for payload in payloads:
-                        if text := answer.take(payload):
-                            yield Delta(text)
-                        if answer.is_done:
-                            break
-                await drain(body)
-        except _errors() as error:
-            # After a finish reason the answer is whole, whatever then happens to the connection.
-            if not answer.is_whole:
-                raise _translated(error, request.model) from None
+        async with self._clients.use(endpoint) as client:
+            try:
+                asked = client.chat.completions.with_streaming_response.create(
+                    model=request.model,
+                    messages=_messages(request),
+                    stream=True,
+                    stream_options={"include_usage": True},
+                    extra_body=_extra(request, is_official=endpoint.is_official),
+                    extra_headers={"traceparent": request.traceparent} if request.traceparent else None,
+                )
+                async with asked as response:
+                    body = response.iter_bytes()
+                    async with aclosing(event_data(body)) as payloads:
+                        async for payload in payloads:
+                            if delta := answer.take(payload):
+                                yield delta
+                            if answer.is_done:
+                                break
+                    await drain(body)
+            except _errors() as error:
+                # After a finish reason the answer is whole, whatever then happens to the connection.
+                if not answer.is_whole:
+                    raise _translated(error, request.model) from None
         yield answer.finish()
 
     async def aclose(self) -> None:
@@ -100,22 +108,39 @@ class OpenAIProvider:
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
+    """Where to call, with which key. Whatever differs here shares no connection: no tenant's key serves another."""
+
+    provider: str
     url: str
     key: str = field(repr=False)
+    version: str
+    api_version: str
     connect_timeout_s: float
     is_local: bool
 
+    @property
+    def is_official(self) -> bool:
+        return self.url == OFFICIAL_URL or bool(self.api_version)
 
-def _endpoint() -> _Endpoint:
+
+def _endpoint(route: Route) -> _Endpoint:
     """Return where to call. Raises Misconfigured. Servers on this machine need no key and may be called under test."""
-    settings = config.current()
-    url = settings.openai_base_url or OFFICIAL_URL
+    url = route.address or OFFICIAL_URL
     is_local = _is_loopback(url)
-    if not (settings.openai_api_key or is_local):
+    if not (route.key or is_local):
         raise Misconfigured("There is no key for this model: set OPENAI_API_KEY.", setting="OPENAI_API_KEY")
+    settings = config.current()
     if not (settings.allow_real_calls or is_local):
         raise Misconfigured("Calls to real models are switched off here.", setting="LLM_ALLOW_REAL_CALLS")
-    return _Endpoint(url, settings.openai_api_key or "none", settings.connect_timeout_s, is_local)
+    return _Endpoint(
+        provider=route.provider,
+        url=url,
+        key=route.key or "none",
+        version=route.version,
+        api_version=route.api_version,
+        connect_timeout_s=route.connect_timeout_s or settings.connect_timeout_s,
+        is_local=is_local,
+    )
 
 
 def _is_loopback(url: str) -> bool:
@@ -126,34 +151,72 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A client, how many calls use it, and when the last one ended (monotonic)."""
+
+    client: AsyncOpenAI
+    calls: int = 0
+    idle_since: float = field(default_factory=time.monotonic)
+
+
 class _Clients:
-    """One client per endpoint and event loop: connections belong to the loop that opened them."""
+    """One client per endpoint and event loop: connections belong to the loop that opened them.
+
+    Those that were not used for a while are closed, the longest unused first when there are many; none in mid-call.
+    """
 
     def __init__(self) -> None:
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Endpoint, AsyncOpenAI]] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[_Endpoint, _Held]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    async def get(self, endpoint: _Endpoint) -> AsyncOpenAI:
-        """Return the client; the first is built in a thread, because importing the SDK takes half a second."""
-        clients = self._by_loop.setdefault(asyncio.get_running_loop(), {})
-        client = clients.get(endpoint)
-        return client if client else await asyncio.to_thread(self._build, clients, endpoint)
+    def __len__(self) -> int:
+        """How many the running event loop has."""
+        return len(self._by_loop.get(asyncio.get_running_loop(), ()))
+
+    @asynccontextmanager
+    async def use(self, endpoint: _Endpoint) -> AsyncGenerator[AsyncOpenAI, None]:
+        """Yield the client; the first is built in a thread, because importing the SDK takes half a second."""
+        clients = self._by_loop.setdefault(asyncio.get_running_loop(), OrderedDict())
+        held = clients.get(endpoint)
+        if held is None:
+            held = await asyncio.to_thread(self._build, clients, endpoint)
+        held.calls += 1
+        clients[endpoint] = held
+        clients.move_to_end(endpoint)
+        await self._tidy(clients)
+        try:
+            yield held.client
+        finally:
+            held.calls -= 1
+            held.idle_since = time.monotonic()
 
     async def close(self) -> None:
-        for client in self._by_loop.pop(asyncio.get_running_loop(), {}).values():
-            await client.close()
+        for held in self._by_loop.pop(asyncio.get_running_loop(), OrderedDict()).values():
+            await held.client.close()
 
-    def _build(self, clients: dict[_Endpoint, AsyncOpenAI], endpoint: _Endpoint) -> AsyncOpenAI:
+    def _build(self, clients: OrderedDict[_Endpoint, _Held], endpoint: _Endpoint) -> _Held:
         with self._lock:
             if endpoint not in clients:
-                clients[endpoint] = _new_client(endpoint)
+                clients[endpoint] = _Held(_new_client(endpoint))
             return clients[endpoint]
+
+    async def _tidy(self, clients: OrderedDict[_Endpoint, _Held]) -> None:
+        """Close what is idle: for too long, or too much of it. The first of `clients` was used the longest ago."""
+        if len(clients) == 1:
+            return
+        oldest = time.monotonic() - CLIENT_IDLE_S
+        idle = [endpoint for endpoint, held in clients.items() if not held.calls]
+        too_many = len(clients) - MAX_CLIENTS
+        over = [one for number, one in enumerate(idle) if number < too_many or clients[one].idle_since < oldest]
+        for held in [clients.pop(endpoint) for endpoint in over]:
+            await held.client.close()
 
 
 def _new_client(endpoint: _Endpoint) -> AsyncOpenAI:
     """Return a client that neither retries nor limits reading: the gateway does both.
 
-    It follows no redirect, so that the key goes where the setting says, and asks no proxy for servers on this machine.
+    It follows no redirect, so that the key goes where the route says, and asks no proxy for servers on this machine.
     """
     import httpx2
     import openai
@@ -166,6 +229,15 @@ def _new_client(endpoint: _Endpoint) -> AsyncOpenAI:
         follow_redirects=False,
         trust_env=not endpoint.is_local,
     )
+    if endpoint.api_version:
+        return openai.AsyncAzureOpenAI(
+            api_key=endpoint.key,
+            azure_endpoint=endpoint.url,
+            api_version=endpoint.api_version,
+            timeout=timeout,
+            max_retries=0,
+            http_client=transport,
+        )
     return openai.AsyncOpenAI(
         api_key=endpoint.key, base_url=endpoint.url, timeout=timeout, max_retries=0, http_client=transport
     )
@@ -181,8 +253,16 @@ def _tls() -> ssl.SSLContext:
 
 def _messages(request: CompletionRequest) -> list[ChatCompletionMessageParam]:
     # Roles are ours to check at the doors; the server knows which of them a model takes.
-    plain = [{"role": message.role, "content": message.content} for message in request.messages]
-    return cast("list[ChatCompletionMessageParam]", plain)
+    return cast("list[ChatCompletionMessageParam]", [_message(message) for message in request.messages])
+
+
+def _message(message: ChatMessage) -> dict[str, object]:
+    plain: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        plain |= {"content": message.content or None, "tool_calls": [dict(call) for call in message.tool_calls]}
+    if message.tool_call_id:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
 
 
 def _extra(request: CompletionRequest, *, is_official: bool) -> dict[str, object]:
@@ -210,19 +290,19 @@ class _Answer:
         """Whether the model had its say. Without a finish reason it takes `[DONE]` after at least one choice."""
         return self._finish_reason is not None or (self.is_done and self._has_choice)
 
-    def take(self, payload: bytes) -> str:
-        """Note one event and return its text, often empty. Raises LLMError for errors and for what cannot be read."""
+    def take(self, payload: bytes) -> Delta | None:
+        """Note one event and return what it adds, often nothing. Raises LLMError for errors and the unreadable."""
         if payload == DONE:
             self.is_done = True
         if not payload or self.is_done:
-            return ""
+            return None
         chunk = _parsed(payload)
         if chunk.get("error") or chunk.get("object") == "error":
             raise _from_event(chunk)
         self._note(chunk)
         choices = chunk.get("choices")
         if not isinstance(choices, list) or not choices:
-            return ""
+            return None
         return self._choice(_object(choices[0]))
 
     def finish(self) -> Finish:
@@ -237,14 +317,29 @@ class _Answer:
             self._model = model
         self._usage = _usage(chunk.get("usage")) or self._usage
 
-    def _choice(self, choice: Json) -> str:
+    def _choice(self, choice: Json) -> Delta | None:
         self._has_choice = True
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
             self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
         delta = _object(choice.get("delta"))
         text = delta.get("content") or delta.get("refusal")
-        return sound(text) if isinstance(text, str) else ""
+        added = Delta(sound(text) if isinstance(text, str) else "", _tool_calls(delta.get("tool_calls")))
+        return added if added.text or added.tool_calls else None
+
+
+def _tool_calls(value: object) -> tuple[Json, ...]:
+    """Return the pieces of calls that a chunk brings, with what we know of them and nothing else."""
+    pieces = value if isinstance(value, list) else []
+    return tuple(_tool_call(piece, place) for place, piece in enumerate(pieces) if isinstance(piece, dict))
+
+
+def _tool_call(piece: Json, place: int) -> Json:
+    index = _count(piece, "index")
+    function = _object(piece.get("function"))
+    known = {name: sound(word) for name in ("id", "type") if isinstance(word := piece.get(name), str)}
+    called = {name: sound(word) for name in ("name", "arguments") if isinstance(word := function.get(name), str)}
+    return {"index": place if index is None else index, **known, "function": called}
 
 
 def _parsed(payload: bytes) -> Json:
@@ -263,9 +358,20 @@ def _usage(value: object) -> Usage | None:
     asked, answered = _count(counts, "prompt_tokens"), _count(counts, "completion_tokens")
     if asked is None or answered is None:
         return None
-    cached = _count(_object(counts.get("prompt_tokens_details")), "cached_tokens") or 0
+    details = {**counts, **_object(counts.get("prompt_tokens_details"))}
+    cached = min(_first_count(details, CACHED), asked)
     reasoning = _count(_object(counts.get("completion_tokens_details")), "reasoning_tokens") or 0
-    return Usage(asked, answered, min(cached, asked), min(reasoning, answered))
+    return Usage(
+        asked,
+        answered,
+        cached_tokens=cached,
+        reasoning_tokens=min(reasoning, answered),
+        cache_write_tokens=min(_first_count(details, CACHE_WRITES), asked - cached),
+    )
+
+
+def _first_count(counts: Json, names: tuple[str, ...]) -> int:
+    return next((found for name in names if (found := _count(counts, name))), 0)
 
 
 def _object(value: object) -> Json:
@@ -274,7 +380,7 @@ def _object(value: object) -> Json:
 
 def _count(counts: Json, name: str) -> int | None:
     value = counts.get(name)
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else None
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -314,7 +420,8 @@ def _from_status(error: APIStatusError, model: str) -> LLMError:
     if status == 404 and "message" in _object(error.body):
         return UnknownModel(model)
     if status == 404 or status < 400:
-        return Misconfigured("There is no model server at OPENAI_BASE_URL.", setting="OPENAI_BASE_URL")
+        detail = "There is no model server at the provider's address. Check it, or the setting OPENAI_BASE_URL."
+        return Misconfigured(detail, setting="OPENAI_BASE_URL")
     return BadRequest()
 
 
