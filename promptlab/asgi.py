@@ -12,6 +12,7 @@ from experiments.api import delivery, environment  # noqa: E402  (Django must be
 from feedback.api import intake  # noqa: E402
 from promptlab import checks, llm  # noqa: E402
 from promptlab.chat.api import exposures, stream  # noqa: E402
+from promptlab.chat.services import ending  # noqa: E402
 from promptlab.lib.asgi import HotRoutes  # noqa: E402
 from prompts.api import heartbeats  # noqa: E402
 from prompts.services import reporting  # noqa: E402, F401  (from here on this process says what it serves)
@@ -21,9 +22,10 @@ checks.stop_if_unreadable()
 
 
 async def close() -> None:
-    """Write what was counted, and let go of the providers."""
+    """Write what was counted, let go of the providers, and write how the last answers ended."""
     await asyncio.to_thread(fetched.stop)
     await llm.aclose()
+    await ending.settled()
 
 
 routes = [*delivery.ROUTES, *environment.ROUTES, *heartbeats.ROUTES, *stream.ROUTES, *exposures.ROUTES, *intake.ROUTES]

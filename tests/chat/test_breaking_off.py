@@ -49,7 +49,7 @@ def test_failing_later_is_an_event_and_the_row_keeps_what_was_said(counter: Coun
     assert str(row.uid) == last["message_id"]
     assert (row.state, row.content, row.error_code) == ("failed", text_of(answer), "upstream_unavailable")
     assert row.first_token_ms is not None
-    assert (row.input_tokens, row.cost_usd) == (None, None)
+    assert (row.output_tokens, row.is_usage_estimated, row.cost_usd) == (3, True, 0)
 
 
 def test_hanging_up_midway_leaves_the_row_cancelled_with_what_was_said(counter: Counter) -> None:

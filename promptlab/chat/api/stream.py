@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
+from promptlab.chat.services.streams import Place
 from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
 from promptlab.lib import problem, sse
 from promptlab.lib.asgi import EventStream, Request, route, unless_gone
@@ -26,14 +28,25 @@ async def chat(request: Request) -> EventStream:
     principal = await aauthenticate(request.headers)
     verdict = (await acheck(calls(principal), f"key:{principal.id}")).enforce()
     turn = _turn(await request.json_object())
-    plan = await run_db(prepare_turn, principal, turn)
-    events = stream_turn(plan)
+    with Place(f"key:{principal.id}") as place:
+        plan = await run_db(prepare_turn, principal, turn)
+        events = stream_turn(plan)
+        try:
+            first = await unless_gone(request, anext(events))
+        except BaseException:
+            await events.aclose()
+            raise
+        place.keep()
+    headers = {**verdict.headers(), **_attribution(plan)}
+    return EventStream(_frames(first, events), headers, on_close=partial(_leave, events, place))
+
+
+async def _leave(events: AsyncGenerator[Token | Done | Broken], place: Place) -> None:
+    """End the answer, however little of it was sent, and give its place back."""
     try:
-        first = await unless_gone(request, anext(events))
-    except BaseException:
         await events.aclose()
-        raise
-    return EventStream(_frames(first, events), headers={**verdict.headers(), **_attribution(plan)})
+    finally:
+        place.give_back()
 
 
 def _turn(body: dict[str, Any]) -> TurnInput:

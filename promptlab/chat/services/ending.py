@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -47,15 +47,82 @@ class Outcome:
 
     @classmethod
     def of(
-        cls, completion: llm.Completion | None, failure: DomainError | None, text: str, first_token_ms: int | None
+        cls,
+        completion: llm.Completion | None,
+        failure: DomainError | None,
+        text: str,
+        first_token_ms: int | None,
+        spent: llm.Completion | None = None,
     ) -> Outcome:
-        """Return the outcome of an answer: whole, failed after `text`, or, with neither, cancelled after `text`."""
+        """Return the outcome of an answer: whole, failed after `text`, or, with neither, cancelled after `text`.
+
+        `spent` is what an answer that is not whole is billed as.
+        """
         if completion is not None:
             reason, first_token_ms = completion.finish_reason, completion.first_token_ms
             return cls(State.COMPLETED, completion.text, reason, "", first_token_ms, completion)
         if failure is not None:
-            return cls(State.FAILED, text, llm.FinishReason.ERROR, failure.code, first_token_ms)
-        return cls(State.CANCELLED, text, llm.FinishReason.CANCELLED, "", first_token_ms)
+            return cls(State.FAILED, text, llm.FinishReason.ERROR, failure.code, first_token_ms, spent)
+        return cls(State.CANCELLED, text, llm.FinishReason.CANCELLED, "", first_token_ms, spent)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """An answer that broke off: what had been said, why, and what the gateway knows of its rest."""
+
+    request: llm.CompletionRequest
+    rest: llm.Rest
+    text: str
+    first_token_ms: int | None
+    latency_ms: int
+    failure: DomainError | None = None
+
+
+_ending: set[asyncio.Task[None]] = set()
+"""Ends that wait for the provider to say what the rest of an answer took."""
+
+
+async def end_broken(answer: Answer, broken: BrokenOff) -> None:
+    """Write how an answer that broke off ended, with what it is billed as: counted by the provider where it is read on."""
+    if broken.rest.reading is None:
+        await end_turn(answer, await _outcome(broken))
+        return
+    task = asyncio.get_running_loop().create_task(_end_when_read(answer, broken))
+    _ending.add(task)
+    task.add_done_callback(_ending.discard)
+
+
+async def settled() -> None:
+    """Wait for the ends that this process still has to write; for its end, when nothing is read on any more."""
+    if _ending:
+        await asyncio.wait(set(_ending))
+
+
+async def _end_when_read(answer: Answer, broken: BrokenOff) -> None:
+    reading = broken.rest.reading
+    assert reading is not None
+    renewal = asyncio.ensure_future(keep_lease(answer.pk))
+    whole: llm.Completion | None = None
+    try:
+        await asyncio.wait({reading})
+        if not reading.cancelled() and reading.exception() is None:
+            whole = reading.result()
+    finally:
+        renewal.cancel()
+        await end_turn(answer, await _outcome(broken, whole))
+
+
+async def _outcome(broken: BrokenOff, whole: llm.Completion | None = None) -> Outcome:
+    """Return the outcome, priced as the provider counted `whole`, else as an estimate of what was said."""
+    spent = whole
+    if spent is None and broken.rest.route is not None:
+        try:
+            spent = await llm.aspent(broken.request, broken.rest.route, broken.text)
+        except Exception:  # the row ends all the same, without what it took
+            log.exception("usage_unknown")
+    if spent is not None:
+        spent = replace(spent, latency_ms=broken.latency_ms)
+    return Outcome.of(None, broken.failure, broken.text, broken.first_token_ms, spent)
 
 
 async def end_turn(answer: Answer, outcome: Outcome) -> None:
@@ -103,6 +170,10 @@ def _measured(completion: llm.Completion) -> dict[str, Any]:
         "provider": completion.provider,
         "input_tokens": completion.usage.input_tokens,
         "output_tokens": completion.usage.output_tokens,
+        "cached_tokens": completion.usage.cached_tokens,
+        "cache_write_tokens": completion.usage.cache_write_tokens,
+        "reasoning_tokens": completion.usage.reasoning_tokens,
+        "tool_calls": [dict(call) for call in completion.tool_calls],
         "is_usage_estimated": completion.usage.is_estimated,
         "cost_usd": completion.cost_usd,
         "latency_ms": completion.latency_ms,

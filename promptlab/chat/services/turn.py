@@ -21,7 +21,7 @@ from promptlab.accounts.access import Principal
 from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.choosing import Chosen, choose
-from promptlab.chat.services.ending import Answer, Outcome, end_turn, hold, keep_lease
+from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, hold, keep_lease
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.transcripts import upstream_messages, upstream_parameters
 from promptlab.lib import problem
@@ -126,43 +126,55 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
 async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
     """Yield tokens, then Done; or Broken when it broke off after the first. Raises LLMError before the first.
 
-    Closing the generator ends the call at the provider and leaves the row cancelled, with the text so far.
+    Closing the generator ends the call at the provider, or has it read to its end where that is billed all the same, and
+    leaves the row cancelled, with the text so far and what it is billed as.
     """
     parts: list[str] = []
     completion: llm.Completion | None = None
     failure: DomainError | None = None
     first_token_ms: int | None = None
+    rest = llm.Rest()
     started = asyncio.get_running_loop().time()
     renewal = asyncio.ensure_future(keep_lease(plan.answer.pk))
     try:
-        async with aclosing(llm.astream(plan.request)) as events:
+        async with aclosing(llm.astream(plan.request, rest=rest)) as events:
             async for event in events:
                 if isinstance(event, llm.Completion):
                     completion = event
                     break
                 if first_token_ms is None:
-                    first_token_ms = round((asyncio.get_running_loop().time() - started) * 1000)
-                parts.append(event.text)
-                yield Token(event.text)
+                    first_token_ms = _ms_since(started)
+                if event.text:
+                    parts.append(event.text)
+                    yield Token(event.text)
     except llm.LLMError as error:
         failure = error
-        if not parts:
+        if first_token_ms is None:
             raise
     except Exception:
         log.exception("turn_crashed", message_id=str(plan.answer.uid))
         failure = problem.Unexpected()
-        if not parts:
+        if first_token_ms is None:
             raise
     finally:
         renewal.cancel()
-        outcome = Outcome.of(completion, failure, "".join(parts), first_token_ms)
+        text = "".join(parts)
+        if completion is not None:
+            end = end_turn(plan.answer, Outcome.of(completion, None, text, first_token_ms))
+        else:
+            broken = BrokenOff(plan.request, rest, text, first_token_ms, _ms_since(started), failure)
+            end = end_broken(plan.answer, broken)
         # Shielded: whoever hangs up cancels this task, and the row must end all the same.
-        await asyncio.shield(end_turn(plan.answer, outcome))
+        await asyncio.shield(end)
     if failure is not None:
         yield Broken(plan, failure)
     else:
         assert completion is not None
         yield Done(plan, completion)
+
+
+def _ms_since(started: float) -> int:
+    return round((asyncio.get_running_loop().time() - started) * 1000)
 
 
 def _check(turn: TurnInput) -> None:
