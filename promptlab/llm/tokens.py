@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +37,7 @@ SAME_RANKS = {"o200k_harmony": "o200k_base"}
 TOKENS_PER_MESSAGE = 3
 TOKENS_BEFORE_ANSWER = 3
 BYTES_PER_TOKEN = 4
+_loading = threading.Lock()
 
 
 class TokenCount(NamedTuple):
@@ -103,9 +105,17 @@ def _encoding_name(model: str) -> tuple[str, bool]:
     return SAME_RANKS.get(name, name), True
 
 
-@functools.cache
 def _encoding(name: str) -> Encoding:
-    """Return the encoder. Raises OSError or ValueError when its ranks are not bundled or not the published ones."""
+    """Return the encoder, loaded once however many ask at the same time.
+
+    Raises OSError or ValueError when its ranks are not bundled or not the published ones.
+    """
+    with _loading:
+        return _loaded(name)
+
+
+@functools.cache
+def _loaded(name: str) -> Encoding:
     import tiktoken
     from tiktoken_ext import openai_public
 
