@@ -10,7 +10,10 @@ from experiments.querysets import UnitQuerySet
 
 
 class ExperimentUnit(models.Model):
-    """The first exposure of a unit in a phase, with its sums. `is_multiple`: met another variant later; not analysed."""
+    """The first exposure of a unit in a phase, with its sums. `is_multiple`: met another variant later; not analysed.
+
+    `waits`, `ln_ms`, `priced`, `cost`, `..._events`: as in `HourRollup`, of this unit. `cost` in USD.
+    """
 
     experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="+")
     phase = models.PositiveIntegerField()
@@ -22,6 +25,12 @@ class ExperimentUnit(models.Model):
     errors = models.PositiveIntegerField(default=0)
     ratings = models.IntegerField(default=0)
     ups = models.IntegerField(default=0)
+    waits = models.IntegerField(default=0)
+    ln_ms = models.FloatField(default=0)
+    ln_ms_events = models.FloatField(default=0)
+    priced = models.IntegerField(default=0)
+    cost = models.FloatField(default=0)
+    cost_events = models.FloatField(default=0)
 
     objects = UnitQuerySet.as_manager()
 

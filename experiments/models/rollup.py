@@ -14,8 +14,10 @@ from prompts.models import Environment, Prompt, Version
 class HourRollup(models.Model):
     """One cell: (version, environment, hour), or (variant, phase, hour) inside an experiment.
 
-    Squares and products are sums over units, kept additive by adding deltas (`ratings_sq` is the sum of n_i squared over
-    units i, never of hourly counts): EXPERIMENTS, clustered variance. They are 0 outside experiments.
+    The second block is sums over units that met one variant only, kept additive over hours by adding differences
+    (`ratings_sq` is the sum of n_i squared over units i, never of hourly counts); 0 outside experiments. `waits` are
+    requests with a known time, `ln_ms` their natural logarithms of milliseconds, `priced` requests with a known cost;
+    `..._events` are squares of single events. See docs/statistics.md.
     """
 
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="+")
@@ -30,17 +32,41 @@ class HourRollup(models.Model):
     errors = models.BigIntegerField(default=0)
     units = models.BigIntegerField(default=0)
     multiple_units = models.BigIntegerField(default=0)
-    raters = models.BigIntegerField(default=0)
     ratings = models.BigIntegerField(default=0)
     ups = models.BigIntegerField(default=0)
-    ratings_sq = models.BigIntegerField(default=0)
-    ups_sq = models.BigIntegerField(default=0)
-    ratings_ups = models.BigIntegerField(default=0)
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, default=0)
     unpriced = models.BigIntegerField(default=0)
     latency_ms = models.BigIntegerField(default=0)
+
+    raters = models.BigIntegerField(default=0)
+    unit_ratings = models.BigIntegerField(default=0)
+    unit_ups = models.BigIntegerField(default=0)
+    ratings_sq = models.BigIntegerField(default=0)
+    ups_sq = models.BigIntegerField(default=0)
+    ratings_ups = models.BigIntegerField(default=0)
+    users = models.BigIntegerField(default=0)
+    unit_requests = models.BigIntegerField(default=0)
+    unit_errors = models.BigIntegerField(default=0)
+    requests_sq = models.BigIntegerField(default=0)
+    errors_sq = models.BigIntegerField(default=0)
+    requests_errors = models.BigIntegerField(default=0)
+    requests_ratings = models.BigIntegerField(default=0)
+    waiters = models.BigIntegerField(default=0)
+    waits = models.BigIntegerField(default=0)
+    waits_sq = models.BigIntegerField(default=0)
+    ln_ms = models.FloatField(default=0)
+    ln_ms_sq = models.FloatField(default=0)
+    waits_ln_ms = models.FloatField(default=0)
+    ln_ms_events = models.FloatField(default=0)
+    payers = models.BigIntegerField(default=0)
+    priced = models.BigIntegerField(default=0)
+    priced_sq = models.BigIntegerField(default=0)
+    unit_cost = models.FloatField(default=0)
+    cost_sq = models.FloatField(default=0)
+    priced_cost = models.FloatField(default=0)
+    cost_events = models.FloatField(default=0)
 
     objects = RollupQuerySet.as_manager()
 

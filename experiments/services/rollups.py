@@ -3,12 +3,13 @@
 Callers (chat, feedback) stamp their own rows in the same transaction, so that what is added is added once.
 
 A unit belongs to the variant it met first. When it meets another one it is marked `is_multiple`, and that is counted
-once, in the first variant's cells. What it does on the other variant is in that variant's hourly counts, because that
-variant was shown, but in no sum over units: those hold what a unit did on its first variant, and never mix two texts.
+once, in the first variant's cells. What it does on either variant stays in the hourly counts, because both were shown,
+but leaves every sum over units: those hold units that met one text only, and are what verdicts are computed from.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, Q
@@ -83,10 +85,15 @@ class Cell:
         return {**where, "variant_id": None, "hour": self.hour}
 
 
-Number = int | Decimal
+Number = Any
+"""An integer, a float or a Decimal: whichever the column holds."""
 Sums = dict[Cell, dict[str, Number]]
 UnitKey = tuple[int, int, str]
 """(experiment id, phase, unit id)"""
+UNIT_COLUMNS = (
+    "requests", "errors", "ratings", "ups", "waits", "ln_ms", "ln_ms_events", "priced", "cost", "cost_events",
+)  # fmt: skip
+"""What a unit's row adds up."""
 
 
 def add_observations(observations: Sequence[Observation]) -> None:
@@ -157,7 +164,7 @@ def _write_back(rows: Sequence[ExperimentUnit]) -> None:
     """
     for row in rows:
         row.pk = None
-    changed = ["is_multiple", "requests", "errors", "ratings", "ups"]
+    changed = ["is_multiple", *UNIT_COLUMNS]
     once = ["experiment", "phase", "unit_id"]
     ExperimentUnit.objects.bulk_create(rows, update_conflicts=True, unique_fields=once, update_fields=changed)
 
@@ -194,27 +201,88 @@ def _new_row(key: UnitKey, observations: Sequence[Observation]) -> ExperimentUni
 
 
 def _add_unit(sums: Sums, row: ExperimentUnit, observations: Sequence[Observation]) -> None:
-    """Book the observations of one unit, oldest first: on its row, and its changed squares in the hour of each."""
+    """Book the observations of one unit, oldest first: on its row, and how its sums change in the hour of each."""
     for one in observations:
         if one.served.variant_id == row.variant_id:
             _add_own(sums[_cell(one)], row, one)
         elif one.requests and not row.is_multiple:
+            cell = sums[_cell_of_first(row, one)]
+            cell["multiple_units"] += 1
+            before = sums_over_units(row)
             row.is_multiple = True
-            sums[_cell_of_first(row, one)]["multiple_units"] += 1
+            _add_difference(cell, before, row)
 
 
 def _add_own(sums: dict[str, Number], row: ExperimentUnit, one: Observation) -> None:
     """Move the unit from (n0, s0) to (n1, s1) and add the differences, which stay additive over hours."""
-    n0, s0 = row.ratings, row.ups
-    n1, s1 = n0 + one.ratings, s0 + one.ups
     sums["units"] += row.requests == 0 and one.requests > 0
-    sums["raters"] += (n1 > 0) - (n0 > 0)
-    sums["ratings_sq"] += n1 * n1 - n0 * n0
-    sums["ups_sq"] += s1 * s1 - s0 * s0
-    sums["ratings_ups"] += n1 * s1 - n0 * s0
+    before = sums_over_units(row)
     row.requests += one.requests
     row.errors += one.errors
-    row.ratings, row.ups = n1, s1
+    row.ratings += one.ratings
+    row.ups += one.ups
+    if one.latency_ms > 0:
+        _add_wait(row, math.log(one.latency_ms))
+    if one.cost_usd is not None:
+        _add_cost(row, float(one.cost_usd))
+    _add_difference(sums, before, row)
+
+
+def _add_wait(row: ExperimentUnit, ln_ms: float) -> None:
+    row.waits += 1
+    row.ln_ms += ln_ms
+    row.ln_ms_events += ln_ms * ln_ms
+
+
+def _add_cost(row: ExperimentUnit, cost: float) -> None:
+    row.priced += 1
+    row.cost += cost
+    row.cost_events += cost * cost
+
+
+def _add_difference(sums: dict[str, Number], before: dict[str, Number], row: ExperimentUnit) -> None:
+    for name, number in sums_over_units(row).items():
+        sums[name] += number - before[name]
+
+
+def sums_over_units(row: ExperimentUnit) -> dict[str, Number]:
+    """Return what one unit is in the sums over units; nothing but zeros once it met two variants.
+
+    The sum of this over all rows is exactly the sum over all hours, for counts; to rounding for ln(ms) and cost.
+    """
+    counted = not row.is_multiple
+    requests, errors, ratings, ups = (row.requests, row.errors, row.ratings, row.ups) if counted else (0, 0, 0, 0)
+    waits, ln_ms, ln_ms_events = (row.waits, row.ln_ms, row.ln_ms_events) if counted else (0, 0.0, 0.0)
+    priced, cost, cost_events = (row.priced, row.cost, row.cost_events) if counted else (0, 0.0, 0.0)
+    return {
+        "raters": int(ratings > 0),
+        "unit_ratings": ratings,
+        "unit_ups": ups,
+        "ratings_sq": ratings * ratings,
+        "ups_sq": ups * ups,
+        "ratings_ups": ratings * ups,
+        "users": int(requests > 0),
+        "unit_requests": requests,
+        "unit_errors": errors,
+        "requests_sq": requests * requests,
+        "errors_sq": errors * errors,
+        "requests_errors": requests * errors,
+        "requests_ratings": requests * ratings,
+        "waiters": int(waits > 0),
+        "waits": waits,
+        "waits_sq": waits * waits,
+        "ln_ms": ln_ms,
+        "ln_ms_sq": ln_ms * ln_ms,
+        "waits_ln_ms": waits * ln_ms,
+        "ln_ms_events": ln_ms_events,
+        "payers": int(priced > 0),
+        "priced": priced,
+        "priced_sq": priced * priced,
+        "unit_cost": cost,
+        "cost_sq": cost * cost,
+        "priced_cost": priced * cost,
+        "cost_events": cost_events,
+    }
 
 
 def _cell_of_first(row: ExperimentUnit, one: Observation) -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import Count, Sum
 
 from experiments.models import Experiment, ExperimentUnit, HourRollup, Variant
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.rollups import Observation, Served, add_observations, sums_over_units
 from tests.support.make import make_experiment, make_prompt, make_team
 
 NOON = datetime(2026, 3, 1, 12, 20, tzinfo=UTC)
@@ -122,6 +123,33 @@ def test_a_unit_that_meets_another_variant_is_counted_once(control: Variant, oth
     assert total(other, *SQUARES) == (0, 0, 0, 0)
 
 
+def test_a_unit_that_met_two_texts_leaves_the_sums_over_units(control: Variant, other: Variant) -> None:
+    add(shown(control, "u1", latency_ms=50, cost_usd=Decimal("0.5")), shown(control, "u2"), rated(control, "u1", 2, 1))
+    add(rated(control, "u2", 1, 1))
+    assert total(control, "users", *SQUARES) == (2, 2, 5, 2, 3)
+    add(shown(other, "u1", NOON + timedelta(hours=2)))
+    assert total(control, "users", *SQUARES) == (1, 1, 1, 1, 1)
+    add(rated(control, "u1", 3, 3))
+    assert total(control, "users", *SQUARES) == (1, 1, 1, 1, 1)
+    assert total(control, "ratings", "ups", "units", "multiple_units") == (6, 5, 2, 1)
+    assert total(control, "waits", "priced", "requests_ratings", "unit_requests") == (0, 0, 1, 1)
+    ln_ms, cost = HourRollup.objects.filter(variant=control).aggregate(a=Sum("ln_ms"), b=Sum("unit_cost")).values()
+    assert (ln_ms, cost) == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_waits_and_cost_are_summed_per_unit(control: Variant) -> None:
+    for ms, usd in ((100, "0.01"), (400, "0.03"), (0, None)):
+        add(shown(control, "u1", latency_ms=ms, cost_usd=None if usd is None else Decimal(usd)))
+    cell = HourRollup.objects.get(variant=control)
+    logs = math.log(100), math.log(400)
+    assert (cell.users, cell.unit_requests, cell.requests_sq) == (1, 3, 9)
+    assert (cell.waiters, cell.waits, cell.waits_sq, cell.payers, cell.priced, cell.priced_sq) == (1, 2, 4, 1, 2, 4)
+    assert (cell.ln_ms, cell.ln_ms_sq, cell.waits_ln_ms) == pytest.approx((sum(logs), sum(logs) ** 2, 2 * sum(logs)))
+    assert cell.ln_ms_events == pytest.approx(sum(one * one for one in logs))
+    assert (cell.unit_cost, cell.cost_sq, cell.priced_cost) == pytest.approx((0.04, 0.0016, 0.08))
+    assert cell.cost_events == pytest.approx(0.0001 + 0.0009)
+
+
 def test_the_oldest_exposure_of_a_batch_decides(control: Variant, other: Variant) -> None:
     add(shown(other, "u1", NOON + timedelta(seconds=1)), shown(control, "u1", NOON))
     unit = ExperimentUnit.objects.get()
@@ -155,7 +183,7 @@ def test_five_hundred_observations_take_few_queries(
     control: Variant, other: Variant, django_assert_max_num_queries: Any
 ) -> None:
     many = [shown((control, other)[i % 2], f"u{i}") for i in range(500)]
-    with django_assert_max_num_queries(24), transaction.atomic():
+    with django_assert_max_num_queries(27), transaction.atomic():
         add_observations(many)
     assert total(control, "units", "shown") == (250, 250)
 
@@ -178,7 +206,10 @@ def _something(chance: random.Random, variants: Sequence[Variant], unit_id: str)
 def assert_reconciled(variants: Sequence[Variant]) -> None:
     """The sums over all hours are exactly the sums over the units' rows."""
     for variant in variants:
-        rows = ExperimentUnit.objects.filter(variant=variant).values_list("requests", "ratings", "ups")
+        units = ExperimentUnit.objects.filter(variant=variant)
+        recount = [sums_over_units(unit) for unit in units]
+        assert total(variant, *recount[0]) == tuple(sum(int(one[name]) for one in recount) for name in recount[0])
+        rows = units.values_list("requests", "ratings", "ups")
         assert total(variant, "units", "requests", "ratings", "ups", *SQUARES) == (
             len(rows),
             sum(r for r, _, _ in rows),
