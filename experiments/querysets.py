@@ -52,3 +52,12 @@ class RollupQuerySet(OfTeam):
 
 class UnitQuerySet(OfTeam):
     path = "experiment__team_id"
+
+
+class AnalysisQuerySet(OfTeam):
+    path = "experiment__team_id"
+    seen_with = "experiment__prompt__"
+
+    def newest_of(self, experiment_id: int, phase: int) -> Self:
+        """Return the analyses of one phase, newest first."""
+        return self.filter(experiment_id=experiment_id, phase=phase).order_by("-as_of", "-pk")

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Count, Sum, prefetch_related_objects
 from django.utils import timezone
 
-from experiments.models import Experiment, HourRollup, Variant
+from experiments.models import AnalysisSnapshot, Experiment, HourRollup, Variant
 from experiments.stats.proportion import approval, ratio
 from promptlab.accounts.access import Principal
 
@@ -60,7 +60,10 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentResults:
-    """One experiment, control first. `days`: whole days it ran, None before it started; `ran_for` is exact."""
+    """One experiment, control first. `days`: whole days it ran, None before it started; `ran_for` is exact.
+
+    `analysis`: the newest one of the phase, as a worker kept it; None before the first.
+    """
 
     key: str
     title: str
@@ -71,6 +74,7 @@ class ExperimentResults:
     ran_for: timedelta | None
     updated_at: datetime
     variants: tuple[VariantResult, ...]
+    analysis: AnalysisSnapshot | None = None
 
     @property
     def days(self) -> int | None:
@@ -115,7 +119,7 @@ class Overview:
 
 
 def results(experiment: Experiment) -> ExperimentResults:
-    """Return the results of the current phase: one query, two more unless the variants were fetched along."""
+    """Return the results of the current phase: two queries, two more unless the variants were fetched along."""
     prefetch_related_objects([experiment], "variants__version")
     now = timezone.now()
     sums = _sums(experiment)
@@ -131,6 +135,7 @@ def results(experiment: Experiment) -> ExperimentResults:
         ran_for=ran_for,
         updated_at=now,
         variants=variants,
+        analysis=AnalysisSnapshot.objects.newest_of(experiment.pk, experiment.phase).defer("inputs").first(),
     )
 
 
@@ -161,7 +166,13 @@ def as_json(found: ExperimentResults) -> dict[str, Any]:
         "days": found.days,
         "updated_at": found.updated_at.isoformat(),
         "variants": [_variant_as_json(variant) for variant in found.variants],
+        "analysis": _analysis_as_json(found.analysis) if found.analysis else None,
     }
+
+
+def _analysis_as_json(snapshot: AnalysisSnapshot) -> dict[str, Any]:
+    """Return a verdict and its numbers, with when and by which method they were computed: docs/statistics.md."""
+    return {"as_of": snapshot.as_of.isoformat(), "code_version": snapshot.code_version, **snapshot.results}
 
 
 def _variant_as_json(variant: VariantResult) -> dict[str, Any]:

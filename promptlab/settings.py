@@ -135,6 +135,7 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up-feedback": {"task": "feedback.roll_up_feedback", "schedule": 1.0, "options": {"expires": 10}},
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
+    "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},
     "send-webhooks": {"task": "hooks.fan_out_and_send", "schedule": 5.0, "options": {"expires": 10}},
     "send-mails": {"task": "hooks.send_mails", "schedule": 5.0, "options": {"expires": 10}},

@@ -1,7 +1,8 @@
 """The tables of experiments, one file per noun."""
 
+from experiments.models.analysis import AnalysisSnapshot
 from experiments.models.experiment import Experiment, Variant
 from experiments.models.exposure import ExperimentUnit
 from experiments.models.rollup import HourRollup
 
-__all__ = ["Experiment", "ExperimentUnit", "HourRollup", "Variant"]
+__all__ = ["AnalysisSnapshot", "Experiment", "ExperimentUnit", "HourRollup", "Variant"]

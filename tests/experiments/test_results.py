@@ -94,11 +94,11 @@ def test_a_paused_and_an_ended_one_say_so(experiment: Experiment) -> None:
     assert (found.status, found.days) == (Status.ENDED, 4)
 
 
-def test_reading_takes_one_query_beside_the_variants(experiment: Experiment, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(3):
+def test_reading_takes_two_queries_beside_the_variants(experiment: Experiment, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(4):
         results(experiment)
     fetched = Experiment.objects.with_names().get(pk=experiment.pk)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         results(fetched)
 
 
