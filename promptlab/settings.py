@@ -126,6 +126,7 @@ CELERY_TASK_ROUTES = {
     "feedback.*": {"queue": "ingest"},
     "chat.*": {"queue": "ingest"},
     "prompts.*": {"queue": "default"},
+    "experiments.*": {"queue": "default"},
     "hooks.*": {"queue": "default"},
 }
 CELERY_TASK_TIME_LIMIT = 55
