@@ -34,6 +34,7 @@ __all__ = [
     "RedisAway",
     "RedisError",
     "aattempt",
+    "acommand",
     "apool",
     "attempt",
     "client",
@@ -143,6 +144,12 @@ async def aattempt(operation: Callable[[], Awaitable[T]]) -> T:
         raise RedisAway from error
     breaker.answered()
     return result
+
+
+async def acommand(*words: str | bytes | int) -> Any:
+    """Return what Redis answers to one command. Raises RedisAway."""
+    client = redis.asyncio.Redis(connection_pool=apool())
+    return await aattempt(lambda: client.execute_command(*words))  # type: ignore[no-untyped-call]
 
 
 def ping() -> bool:
