@@ -15,7 +15,8 @@ class PromptLabConfig(AppConfig):
         import promptlab.checks  # noqa: F401
         from promptlab.celery import app
 
-        app.autodiscover_tasks(["prompts", "experiments", "promptlab.chat", "promptlab.hooks", "feedback"], force=True)
+        apps = ["prompts", "experiments", "promptlab.accounts", "promptlab.chat", "promptlab.hooks", "feedback"]
+        app.autodiscover_tasks(apps, force=True)
 
 
 class PromptLabAdminConfig(AdminConfig):

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
-from feedback.services.ingest import MAX_KEY, Accepted, NewRating, accept, holder_of
+from feedback.services.ingest import Accepted, NewRating, accept, holder_of
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import aauthenticate, credential
 from promptlab.lib.asgi import Request, Response, json_response, route
 from promptlab.lib.errors import Invalid, Unauthenticated
+from promptlab.lib.idempotency import HEADER, REPLAYED, key_in
 from promptlab.lib.jsonbody import JSONValue
 from promptlab.lib.ratelimit import Limit, Verdict, check_here
 from promptlab.lib.threads import run_db
-
-KEY_HEADER = "idempotency-key"
 
 
 async def rate(request: Request) -> Response:
@@ -27,7 +26,7 @@ async def rate(request: Request) -> Response:
     else:
         body = await request.json_object()
         principal, verdict = admit(body)
-    rating = read_rating(body, request.headers.get(KEY_HEADER, ""))
+    rating = read_rating(body, request.headers.get(HEADER, ""))
     accepted = await run_db(accept, principal, rating)
     return json_response(shape(accepted), status=202, headers={**verdict.headers(), **replay_header(accepted)})
 
@@ -73,9 +72,9 @@ def shape(accepted: Accepted) -> dict[str, JSONValue]:
     }
 
 
-def replay_header(accepted: Accepted) -> dict[str, str]:
+def replay_header(accepted: Accepted) -> Mapping[str, str]:
     """Return the header of an answer that was given before."""
-    return {"Idempotent-Replayed": "true"} if accepted.is_replay else {}
+    return REPLAYED if accepted.is_replay else {}
 
 
 def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, int]:
@@ -115,24 +114,10 @@ def _text(body: Mapping[str, JSONValue], field: str) -> str:
 
 def _key(body: Mapping[str, JSONValue], header: str) -> str:
     """Return the idempotency key, from the body's `id` or the header. Raises Invalid when they differ."""
-    in_body, in_header = _text(body, "id"), _unquoted(header.strip())
+    in_body, in_header = _text(body, "id"), key_in(header)
     if in_body and in_header and in_body != in_header:
         raise Invalid.field("id", "The body's id and the Idempotency-Key header differ. Send one of them.")
     return in_body or in_header
-
-
-def _unquoted(header: str) -> str:
-    """Read a structured string (RFC 9651: quoted, with backslashes), or the same without its quotes."""
-    if not header:
-        return ""
-    bare = header
-    if header.startswith('"'):
-        bare = header[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-        if len(header) < 3 or not header.endswith('"'):
-            raise Invalid.field("Idempotency-Key", "The key begins with a quote and does not end with one.")
-    if not bare.isascii() or not bare.isprintable() or len(bare) > MAX_KEY:
-        raise Invalid.field("Idempotency-Key", f"A key is 1 to {MAX_KEY} printable ASCII characters.")
-    return bare
 
 
 ROUTES = [route("POST", "/feedback", rate, is_public=True)]

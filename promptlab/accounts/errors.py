@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptlab.lib.errors import Conflict, Invalid, Unauthenticated
+from promptlab.lib.errors import Conflict, DomainError, Invalid, Unauthenticated
 
 
 class BadKey(Unauthenticated):
@@ -30,3 +30,18 @@ class LastAdministrator(Conflict):
 class KeyRevoked(Conflict):
     code = "key_revoked"
     detail = "The key {key} was revoked. Make a new one."
+
+
+class CallKeyReused(DomainError):
+    """The same idempotency key came with another body."""
+
+    code = "idempotency_key_reused"
+    status = 422
+    detail = "This idempotency key was already used for another request. Make a new key for each one."
+
+
+class CallStillRunning(Conflict):
+    """The first call with this idempotency key has not ended."""
+
+    code = "idempotency_still_running"
+    detail = "The first call with this idempotency key is still being answered. Wait, then send it again."

@@ -103,3 +103,28 @@ class ApiKey(models.Model):
         """Whether the key works now."""
         is_over = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not is_over
+
+
+class IdempotentCall(models.Model):
+    """What an idempotency key stood for. `subject` is the uid of the row that tells how a call of the gateway ended.
+
+    Of other calls the whole answer is kept: `status`, `headers` and `body`. All of it for a day.
+    """
+
+    caller = models.CharField(max_length=40)
+    operation = models.CharField(max_length=300)
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    subject = models.CharField(max_length=64, blank=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    headers = models.JSONField(default=dict)
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("repeatable call")
+        verbose_name_plural = _("repeatable calls")
+        constraints = [models.UniqueConstraint(fields=["caller", "operation", "key"], name="idempotent_call_once")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} ({self.key[:20]})"

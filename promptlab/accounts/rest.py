@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from django.db import transaction
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from promptlab.accounts import idempotency
 from promptlab.accounts.access import Principal
+from promptlab.lib.idempotency import HEADER, REPLAYED
 
 
 class RateHeaders:
@@ -45,3 +51,37 @@ class HouseView(RateHeaders, APIView):
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Say in `Allow` what can be done here; the description of everything is at `/schema`."""
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+Method = Callable[..., Response]
+KEY_PARAMETER = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="The same call again within a day is answered the same.",
+)
+
+
+def idempotent(method: Method) -> Method:
+    """Let callers send an `Idempotency-Key`: the same call again within a day changes nothing and is answered the same.
+
+    For methods of a HouseView. What is refused is not kept: the same key may try again.
+    """
+
+    @wraps(method)
+    def once(view: HouseView, request: Request, *args: Any, **kwargs: Any) -> Response:
+        header = request.headers.get(HEADER, "")
+        call = idempotency.call_of(view.principal, str(request.method), request.path, header, request.data)
+        if call is None:
+            return method(view, request, *args, **kwargs)
+        with transaction.atomic():
+            row, is_new = idempotency.claim(call)
+            if not is_new:
+                return Response(row.body, row.status, headers={**row.headers, **REPLAYED})
+            answer = method(view, request, *args, **kwargs)
+            row.status, row.headers, row.body = answer.status_code, dict(answer.headers), answer.data
+            row.save(update_fields=["status", "headers", "body"])
+        return answer
+
+    described: Method = extend_schema(parameters=[KEY_PARAMETER])(once)
+    return described

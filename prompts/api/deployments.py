@@ -10,7 +10,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from promptlab.accounts.rest import id_in
+from promptlab.accounts.rest import id_in, idempotent
 from promptlab.lib.errors import Invalid
 from prompts import resolve
 from prompts.api.filters import DeploymentFilter
@@ -41,6 +41,7 @@ class DeploymentList(OfDeployments):
         return self.page(DeploymentEvent.objects.visible_to(self.principal).with_names().newest_first(), DeploymentOut)
 
     @extend_schema(request=DeploymentIn, responses={201: DeploymentOut, 200: DeploymentOut})
+    @idempotent
     def post(self, request: Request) -> Response:
         """Put a version live: 201. It was live already: 200, and nothing moves. Other variables: 409 until confirmed."""
         body = self.checked(DeploymentIn)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from promptlab.accounts.access import require_environment
-from promptlab.accounts.rest import id_in
+from promptlab.accounts.rest import id_in, idempotent
 from prompts import diff, rendering, resolve, snippets
 from prompts.api.serializers import ContentIn, DiffOut, RenderIn, RenderOut, ServedOut, UseOut, VersionOut
 from prompts.api.views import OfPrompts, content_from
@@ -67,6 +67,7 @@ class VersionList(OfVersions):
         return self.page(rows, VersionOut)
 
     @extend_schema(request=ContentIn, responses={201: VersionOut, 200: VersionOut})
+    @idempotent
     def post(self, request: Request, prompt: str) -> Response:
         """Save a new version: 201. The same content as the newest one is not saved again: 200 with that one."""
         one = self.prompt(prompt)
