@@ -128,6 +128,7 @@ CELERY_TASK_ROUTES = {
     "prompts.*": {"queue": "default"},
     "experiments.*": {"queue": "default"},
     "hooks.*": {"queue": "default"},
+    "accounts.*": {"queue": "default"},
 }
 CELERY_TASK_TIME_LIMIT = 55
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
@@ -135,11 +136,17 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up-messages": {"task": "chat.roll_up_messages", "schedule": 1.0, "options": {"expires": 10}},
     "roll-up-feedback": {"task": "feedback.roll_up_feedback", "schedule": 1.0, "options": {"expires": 10}},
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
+    "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},
     "send-webhooks": {"task": "hooks.fan_out_and_send", "schedule": 5.0, "options": {"expires": 10}},
     "send-mails": {"task": "hooks.send_mails", "schedule": 5.0, "options": {"expires": 10}},
+    "sweep-idempotent-calls": {
+        "task": "accounts.sweep_idempotent_calls",
+        "schedule": 600.0,
+        "options": {"expires": 60},
+    },
     "prune-outbox": {"task": "hooks.prune", "schedule": 600.0, "options": {"expires": 60}},
 }
 TASK_WAKE_UPS = env_bool("TASK_WAKE_UPS", not UNDER_TEST)
@@ -336,6 +343,10 @@ LLM_FORWARD_TRACEPARENT = env_bool("LLM_FORWARD_TRACEPARENT")
 CHAT_STREAMS = env_int("CHAT_STREAMS", 2000, minimum=1)
 CHAT_STREAMS_PER_KEY = env_int("CHAT_STREAMS_PER_KEY", 200, minimum=1)
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
+LLM_TIERS = env_list("LLM_TIERS")
+GENERATE_MAX_TOKENS = env_int("GENERATE_MAX_TOKENS", 4096, minimum=1)
+GENERATE_CACHE_S = env_int("GENERATE_CACHE_S", 3600, minimum=1)
+GENERATE_CACHE_MAX_S = env_int("GENERATE_CACHE_MAX_S", 86_400, minimum=1)
 MESSAGE_LEASE_S = env_float("MESSAGE_LEASE_S", 30.0, minimum=1.0)
 
 # --- Webhooks and mail ------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import User
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.charts import Interval, interval, split
+from promptlab.lib.sheets import harmless
 
 LOG_ENTRIES = 50
 Page = Callable[..., HttpResponse]
@@ -96,15 +97,8 @@ def export(request: HttpRequest, principal: Principal, key: str) -> HttpResponse
     writer = csv.writer(response)
     writer.writerow(VariantResult.__dataclass_fields__)
     for variant in results(experiment).variants:
-        writer.writerow(_harmless(getattr(variant, name)) for name in VariantResult.__dataclass_fields__)
+        writer.writerow(harmless(getattr(variant, name)) for name in VariantResult.__dataclass_fields__)
     return response
-
-
-def _harmless(value: object) -> object:
-    """Return a cell that no spreadsheet runs as a formula: names are what editors type."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
 
 
 def _page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:

@@ -32,7 +32,7 @@ class Scope(StrEnum):
 
 
 VIEW = frozenset({"prompt.read", "experiment.read", "feedback.read", "chat.read", "chat.use"})
-WRITE = VIEW | {"prompt.write", "prompt.deploy_development", "experiment.write"}
+WRITE = VIEW | {"prompt.write", "prompt.deploy_development", "experiment.write", "chat.write"}
 PUBLISH = frozenset({"prompt.deploy", "prompt.deploy_development", "experiment.run"})
 ADMINISTER = frozenset({"team.admin", "key.admin", "audit.read", "webhook.admin", "prompt.break_glass"})
 COMMENT = frozenset({"prompt.comment"})
@@ -48,7 +48,7 @@ OF_SCOPE: Mapping[str, frozenset[str]] = {
     Scope.READ: frozenset({"prompt.read", "experiment.read", "feedback.read", "chat.read"}),
     Scope.WRITE: COMMENT | {"prompt.read", "prompt.write", "experiment.read", "experiment.write"},
     Scope.DEPLOY: PUBLISH | {"prompt.read", "experiment.read"},
-    Scope.CHAT: frozenset({"chat.use"}),
+    Scope.CHAT: frozenset({"chat.use", "chat.write"}),
     Scope.FEEDBACK: frozenset({"feedback.write"}),
     Scope.ADMIN: WRITE | PUBLISH | ADMINISTER | COMMENT | {"feedback.write"},
 }

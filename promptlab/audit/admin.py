@@ -64,6 +64,11 @@ SENTENCES: dict[str, Any] = {
     "key.issued": _("made the API key %(what)s"),
     "key.rotated": _("replaced the API key %(what)s"),
     "key.revoked": _("revoked the API key %(what)s"),
+    "conversation.renamed": _("named the conversation %(what)s"),
+    "conversation.archived": _("put away the conversation %(what)s"),
+    "conversation.unarchived": _("brought back the conversation %(what)s"),
+    "conversation.purged": _("removed old texts of conversations of %(what)s"),
+    "retention.changed": _("changed how long %(what)s keeps conversations"),
     "webhook.created": _("made the webhook to %(what)s"),
     "webhook.changed": _("changed the webhook to %(what)s"),
     "webhook.rotated": _("replaced the secret of the webhook to %(what)s"),
@@ -79,7 +84,7 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "experiments": (_("Experiments"), ("experiment.",)),
     "people": (_("People and teams"), ("member.", "person.", "team.")),
     "keys": (_("API keys"), ("key.",)),
-    "settings": (_("Settings"), ("environment.", "webhook.")),
+    "settings": (_("Settings"), ("environment.", "webhook.", "retention.", "conversation.")),
 }
 """Kind -> (what people call it, how its verbs begin)."""
 

@@ -6,11 +6,12 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from experiments.models import Experiment, Variant
 from promptlab.accounts.models import ApiKey, Team
-from promptlab.chat.querysets import ConversationQuerySet, MessageQuerySet
+from promptlab.chat.querysets import TITLE_CHARACTERS, ConversationQuerySet, MessageQuerySet
 from prompts.models import Environment, Prompt, Version
 
 
@@ -43,6 +44,12 @@ class Conversation(models.Model):
         about = self.prompt.title if self.prompt else _("Plain chat")
         return f"{about}, {self.created_at:%Y-%m-%d %H:%M}"
 
+    @property
+    def shown_title(self) -> str:
+        """The title it was given, else its first question, shortened: for rows that come `with_titles`."""
+        asked = " ".join((getattr(self, "first_question", None) or "").split())
+        return self.title or Truncator(asked).chars(TITLE_CHARACTERS)
+
 
 class Message(models.Model):
     """One message. Answers carry what was assigned, what was served, and what it took.
@@ -52,6 +59,8 @@ class Message(models.Model):
     was given by an application that took the prompt from us and asked a model itself; its text we never see.
     A cached answer was given before to the same request: it cost nothing. `tool_calls` are what an answer asks to be
     called, `tool_call_id` is the call that a message of role tool answers. `prices` is what the usage was priced with.
+    `history_from` is the id of the first message of the history sent for an answer; null: all of it. What was purged has
+    no text, blanks or end user any more, and all of its numbers.
     """
 
     class Role(models.TextChoices):
@@ -114,6 +123,8 @@ class Message(models.Model):
     is_external = models.BooleanField(_("answered elsewhere"), default=False)
     request_id = models.CharField(max_length=64, blank=True)
     rolled_up_at = models.DateTimeField(null=True)
+    history_from = models.PositiveBigIntegerField(null=True)
+    purged_at = models.DateTimeField(_("text removed"), null=True)
 
     objects = MessageQuerySet.as_manager()
 
@@ -128,7 +139,22 @@ class Message(models.Model):
                 condition=Q(rolled_up_at=None, role="assistant", ended_at__isnull=False),
                 name="message_not_rolled_up",
             ),
+            models.Index(fields=["id"], condition=Q(purged_at=None, role="assistant"), name="message_not_purged"),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.content[:60]}"
+
+
+class Retention(models.Model):
+    """How long a team keeps what was said. No row: for ever."""
+
+    team = models.OneToOneField(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
+    days = models.PositiveIntegerField(_("days"))
+
+    class Meta:
+        verbose_name = _("retention of conversations")
+        verbose_name_plural = _("retention of conversations")
+
+    def __str__(self) -> str:
+        return f"{self.team}: {self.days}"

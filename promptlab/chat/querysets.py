@@ -3,21 +3,60 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
+
+from django.apps import apps
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Left
 
 from prompts.querysets import OfTeam
+
+TITLE_CHARACTERS = 80
+"""What is shown of a first question."""
 
 
 class ConversationQuerySet(OfTeam):
     path = "team_id"
 
+    def narrowed(
+        self,
+        *,
+        prompt: str = "",
+        environment: str = "",
+        unit_id: str = "",
+        session: str = "",
+        archived: bool | None = False,
+        since: datetime | None = None,
+    ) -> Self:
+        """Return those that are about a prompt, in an environment, of an end user, of a session, begun since a moment.
+
+        `archived` None: those that were put away as well.
+        """
+        named = {"prompt__name": prompt, "environment": environment, "unit_id": unit_id, "session": session}
+        rows = self.filter(**{name: value for name, value in named.items() if value})
+        if archived is not None:
+            rows = rows.filter(archived_at__isnull=not archived)
+        return rows if since is None else rows.filter(created_at__gte=since)
+
+    def with_titles(self) -> Self:
+        """Return each with its prompt, `first_question` (its beginning, or None) and `answer_count`."""
+        message: Any = apps.get_model("chat", "Message")
+        first = message.objects.filter(conversation=OuterRef("pk"), role="user").order_by("pk")
+        beginning = Left("content", TITLE_CHARACTERS + 1)
+        return self.select_related("prompt").annotate(
+            first_question=Subquery(first.annotate(beginning=beginning).values("beginning")[:1]),
+            answer_count=Count("messages", filter=Q(messages__role="assistant")),
+        )
+
 
 class MessageQuerySet(OfTeam):
     path = "conversation__team_id"
 
-    def transcript(self, before_id: int | None = None) -> Self:
-        """Return what was said and finished, oldest first; only what came before message `before_id` if given."""
-        said = self.filter(state="completed").order_by("id")
+    def transcript(self, before_id: int | None = None, from_id: int | None = None) -> Self:
+        """Return what was said and finished, oldest first: before message `before_id`, from `from_id` on, if given."""
+        said = self.filter(state="completed", purged_at=None).order_by("id")
+        if from_id is not None:
+            said = said.filter(id__gte=from_id)
         return said if before_id is None else said.filter(id__lt=before_id)
 
     def answers(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from promptlab.chat.services import metering, sweeping
+from promptlab.chat.services import metering, purging, sweeping
 
 
 @shared_task(name=metering.ROLL_UP_TASK)
@@ -17,3 +17,9 @@ def roll_up_messages() -> None:
 def close_abandoned() -> None:
     """Close answers whose process ended."""
     sweeping.close_abandoned()
+
+
+@shared_task(name=purging.PURGE_TASK)
+def purge_old_messages() -> None:
+    """Remove what was said longer ago than its team keeps it."""
+    purging.purge_old_messages()

@@ -22,12 +22,17 @@ def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
     """Return the messages sent to the model for `answer`.
 
     They are made of its version, the versions of the snippets noted with it, its variables and what was said before:
-    byte for byte the same at any later time, for none of these ever changes.
+    byte for byte the same at any later time, for none of these ever changes. Nothing is left of an answer that was
+    purged; what was purged before an answer is missing.
     Raises MissingVariables, VariablesInvalid naming every problem, TemplateTooCostly, TemplateFailed.
     """
+    if answer.purged_at is not None:
+        return []
+    if answer.purpose == Message.Purpose.GENERATE and answer.version is not None:
+        return _generated(answer)
     said = list(
         Message.objects.filter(conversation_id=answer.conversation_id)
-        .transcript(before_id=answer.pk)
+        .transcript(before_id=answer.pk, from_id=answer.history_from)
         .filter(ended_at__lte=answer.created_at)
     )
     question, history = said[-1], [Part(role=past.role, content=past.content) for past in said[:-1]]
@@ -48,6 +53,14 @@ def upstream_parameters(answer: Message) -> dict[str, Any]:
         shape = {"name": SCHEMA_NAME, "schema": dict(content.output_schema)}
         said["response_format"] = {"type": "json_schema", "json_schema": shape}
     return {**{name: value for name, value in said.items() if value}, **answer.parameters}
+
+
+def _generated(answer: Message) -> list[llm.ChatMessage]:
+    """Return the prompt alone, to which nobody says anything. One that is a text is what the model is asked."""
+    assert answer.version is not None
+    role = "system" if answer.version.messages else "user"
+    parts = _rendered(answer, [])
+    return [llm.ChatMessage(role=part.role if role == "system" else role, content=part.content) for part in parts]
 
 
 def _rendered(answer: Message, history: list[Part]) -> list[Part]:

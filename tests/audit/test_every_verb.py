@@ -20,6 +20,8 @@ from promptlab.accounts.access import Principal, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
 from promptlab.audit.models import AuditEntry
+from promptlab.chat.models import Conversation
+from promptlab.chat.services import conversations
 from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
 from prompts.models import Prompt, Version
@@ -63,6 +65,7 @@ MODULES = (
     "experiments.services.lifecycle",
     "promptlab.hooks.services.endpoints",
     "promptlab.hooks.services.choosing",
+    "promptlab.chat.services.conversations",
 )
 
 
@@ -112,6 +115,15 @@ def _key(act: Callable[..., object]) -> Callable[[World], Step]:
     def prepare(w: World) -> Step:
         key, _ = make_key(w.cast.team, "read")
         return lambda: act(w.cleo, key)
+
+    return prepare
+
+
+def _conversation(act: Callable[..., object], *said: Any, is_archived: bool = False) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        archived_at = timezone.now() if is_archived else None
+        one = Conversation.objects.create(team=w.cast.team, prompt=w.prompt, archived_at=archived_at)
+        return lambda: act(w.cleo, one, *said)
 
     return prepare
 
@@ -370,6 +382,19 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "resume": (_experiment("resume", "start", "pause"), ["experiment.resume"]),
     "stop": (_experiment("stop", "start"), ["experiment.stop"]),
     "kill": (_experiment("kill", "start"), ["experiment.kill"]),
+    "rename_conversation": (
+        _conversation(conversations.rename_conversation, "New"),
+        ["conversation.renamed"],
+    ),
+    "archive_conversation": (_conversation(conversations.archive_conversation), ["conversation.archived"]),
+    "unarchive_conversation": (
+        _conversation(conversations.unarchive_conversation, is_archived=True),
+        ["conversation.unarchived"],
+    ),
+    "set_retention": (
+        lambda w: lambda: conversations.set_retention(w.cleo, w.cast.team, 30),
+        ["retention.changed"],
+    ),
     "create_endpoint": (
         lambda w: lambda: endpoints.create_endpoint(w.cleo, w.team_id, url="https://hooks.example.com"),
         ["webhook.created"],
@@ -392,6 +417,7 @@ REPEATABLE = (
     "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
+    "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
 )  # fmt: skip
 """Verbs that change nothing when they are done a second time."""
 

@@ -7,16 +7,21 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
+from promptlab.accounts.idempotency import call_of
+from promptlab.chat.models import Message
+from promptlab.chat.services.replaying import done_again, once
 from promptlab.chat.services.streams import Place
 from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
 from promptlab.lib import problem, sse
 from promptlab.lib.asgi import EventStream, Request, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
+from promptlab.lib.idempotency import HEADER, REPLAYED
 from promptlab.lib.openapi import hot_paths, operation
-from promptlab.lib.ratelimit import acheck
+from promptlab.lib.ratelimit import Verdict, acheck
 from promptlab.lib.threads import run_db
 
 PING_S = 15.0
@@ -27,9 +32,13 @@ async def chat(request: Request) -> EventStream:
     """Answer a message: tokens as they come, then one event with what it took."""
     principal = await aauthenticate(request.headers)
     verdict = (await acheck(calls(principal), f"key:{principal.id}")).enforce()
-    turn = _turn(await request.json_object())
+    body = await request.json_object()
+    turn = _turn(body)
+    call = call_of(principal, request.method, request.scope["path"], request.headers.get(HEADER, ""), body)
     with Place(f"key:{principal.id}") as place:
-        plan = await run_db(prepare_turn, principal, turn)
+        plan = await run_db(once, call, partial(prepare_turn, principal, turn), _uid)
+        if isinstance(plan, Message):
+            return _again(await run_db(done_again, plan), verdict)
         events = stream_turn(plan)
         try:
             first = await unless_gone(request, anext(events))
@@ -37,7 +46,7 @@ async def chat(request: Request) -> EventStream:
             await events.aclose()
             raise
         place.keep()
-    headers = {**verdict.headers(), **_attribution(plan)}
+    headers = {**verdict.headers(), **attribution(plan)}
     return EventStream(_frames(first, events), headers, on_close=partial(_leave, events, place))
 
 
@@ -47,6 +56,22 @@ async def _leave(events: AsyncGenerator[Token | Done | Broken], place: Place) ->
         await events.aclose()
     finally:
         place.give_back()
+
+
+def _uid(plan: TurnPlan) -> UUID:
+    return plan.answer.uid
+
+
+def _again(done: Done, verdict: Verdict) -> EventStream:
+    """Tell an answer that was given before: its text at once, then the same end."""
+    text = done.completion.text
+    headers = {**verdict.headers(), **attribution(done.plan), **REPLAYED}
+    return EventStream(_frames(Token(text) if text else done, _rest(done, is_told=not text)), headers=headers)
+
+
+async def _rest(done: Done, *, is_told: bool) -> AsyncGenerator[Token | Done | Broken]:
+    if not is_told:
+        yield done
 
 
 def _turn(body: dict[str, Any]) -> TurnInput:
@@ -72,7 +97,7 @@ def _turn(body: dict[str, Any]) -> TurnInput:
     )
 
 
-def _attribution(plan: TurnPlan) -> dict[str, str]:
+def attribution(plan: TurnPlan) -> dict[str, str]:
     """Return the headers that say which version answers."""
     headers = {"X-PromptLab-Message-Id": str(plan.answer.uid)}
     if plan.version is not None:

@@ -44,6 +44,7 @@ class Outcome:
     error_code: str = ""
     first_token_ms: int | None = None
     completion: llm.Completion | None = None
+    is_cached: bool = False
 
     @classmethod
     def of(
@@ -53,6 +54,8 @@ class Outcome:
         text: str,
         first_token_ms: int | None,
         spent: llm.Completion | None = None,
+        *,
+        is_cached: bool = False,
     ) -> Outcome:
         """Return the outcome of an answer: whole, failed after `text`, or, with neither, cancelled after `text`.
 
@@ -60,7 +63,7 @@ class Outcome:
         """
         if completion is not None:
             reason, first_token_ms = completion.finish_reason, completion.first_token_ms
-            return cls(State.COMPLETED, completion.text, reason, "", first_token_ms, completion)
+            return cls(State.COMPLETED, completion.text, reason, "", first_token_ms, completion, is_cached)
         if failure is not None:
             return cls(State.FAILED, text, llm.FinishReason.ERROR, failure.code, first_token_ms, spent)
         return cls(State.CANCELLED, text, llm.FinishReason.CANCELLED, "", first_token_ms, spent)
@@ -145,6 +148,7 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
         "finish_reason": outcome.finish_reason,
         "error_code": outcome.error_code,
         "first_token_ms": outcome.first_token_ms,
+        "is_cached": outcome.is_cached,
         "lease_until": None,
     }
     if outcome.completion is not None:

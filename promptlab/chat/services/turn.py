@@ -23,7 +23,8 @@ from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, hold, keep_lease
 from promptlab.chat.services.external import receipt_of
-from promptlab.chat.transcripts import upstream_messages, upstream_parameters
+from promptlab.chat.services.windowing import fitting_messages
+from promptlab.chat.transcripts import upstream_parameters
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
@@ -88,7 +89,8 @@ class Broken:
 def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     """Choose the version, fill it, and write the rows. The answer's row is there before anything is sent.
 
-    Raises NotDeployed, VersionNotFound, ConversationNotFound, SnippetNotLive, MissingVariables, Invalid naming the field.
+    Raises NotDeployed, VersionNotFound, ConversationNotFound, SnippetNotLive, MissingVariables, ContextTooLong,
+    Invalid naming the field.
     """
     team_id = actor.team_for("chat.use")
     _check(turn)
@@ -103,13 +105,13 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
         else:
             hold(conversation.pk)
         answer = _write_rows(conversation, turn, chosen, unit_id)
-        messages = upstream_messages(answer)
+        messages = fitting_messages(answer)
     request = llm.CompletionRequest(
         messages=messages,
         model=answer.model,
         parameters=upstream_parameters(answer),
         purpose="chat",
-        user=_anonymous(team_id, unit_id),
+        user=anonymous(team_id, unit_id),
     )
     return TurnPlan(
         answer=Answer(answer.pk, answer.uid, conversation.pk),
@@ -243,6 +245,6 @@ def _write_rows(conversation: Conversation, turn: TurnInput, chosen: Chosen, uni
     return answer
 
 
-def _anonymous(team_id: int, unit_id: str) -> str:
+def anonymous(team_id: int, unit_id: str) -> str:
     """Return what the provider may know of an end user: a hash that tells abusers apart, and nothing else."""
     return hashlib.sha256(f"{team_id}:{unit_id}".encode()).hexdigest() if unit_id else ""

@@ -1,0 +1,287 @@
+"""One answer to one text or prompt, whole: rows first, then the model or an answer that was given before."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
+
+from promptlab import llm
+from promptlab.accounts.access import Principal
+from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.choosing import Chosen, choose
+from promptlab.chat.services.ending import Answer, Outcome, end_turn, keep_lease
+from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.tiers import model_of_tier
+from promptlab.chat.services.turn import (
+    MAX_ENVIRONMENT,
+    MAX_MESSAGE,
+    MAX_MODEL,
+    Broken,
+    Done,
+    TurnPlan,
+    anonymous,
+    stream_turn,
+)
+from promptlab.chat.services.windowing import fitting_messages
+from promptlab.chat.transcripts import upstream_parameters
+from promptlab.lib import cache
+from promptlab.lib.errors import FieldProblem, Invalid
+from promptlab.lib.idempotency import fingerprint
+from promptlab.lib.logs import request_id
+
+State = Message.State
+CACHE_KIND = "answer.1"
+"""The number goes up with every change of what a cached answer holds."""
+MAX_SESSION = 200
+MAX_TEMPERATURE = 2.0
+KEPT_REASONS = (llm.FinishReason.STOP, llm.FinishReason.LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateInput:
+    """What a caller wants: an answer to a text, or to the prompt `NAME[@SELECTOR]` with its variables.
+
+    `cache_s`: how many seconds old an answer to the same request may be; 0 asks the model in any case.
+    """
+
+    prompt: str = ""
+    prompt_name: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    environment: str = ""
+    session: str = ""
+    unit_id: str = ""
+    model: str = ""
+    tier: str = ""
+    max_tokens: int | None = None
+    temperature: float | None = None
+    cache_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratePlan:
+    """What is ready to be asked: its rows exist. `place` is where the same answer would lie; None: it is not cached."""
+
+    turn: TurnPlan
+    session: str
+    place: cache.Place | None = None
+    cache_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A whole answer. `is_cached`: it was given before, and cost nothing this time."""
+
+    plan: GeneratePlan
+    completion: llm.Completion
+    is_cached: bool = False
+
+
+def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
+    """Choose the version, fill it, and write the rows, before anything is sent.
+
+    Raises NotDeployed, VersionNotFound, SnippetNotLive, MissingVariables, ContextTooLong, Invalid.
+    """
+    team_id = actor.team_for("chat.use")
+    _check(wanted)
+    environment = wanted.environment or actor.default_environment
+    chosen = Chosen()
+    if wanted.prompt_name:
+        chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id)
+    model = wanted.model or (model_of_tier(team_id, wanted.tier) if wanted.tier else "")
+    with transaction.atomic():
+        answer = _write_rows(actor, team_id, wanted, chosen, environment, model)
+        messages = fitting_messages(answer)
+    request = llm.CompletionRequest(
+        messages=messages,
+        model=answer.model,
+        parameters=upstream_parameters(answer),
+        purpose="generate",
+        user=anonymous(team_id, wanted.unit_id),
+    )
+    turn = TurnPlan(
+        answer=Answer(answer.pk, answer.uid, answer.conversation_id),
+        conversation_uid=answer.conversation.uid,
+        request=request,
+        prompt=chosen.prompt.name if chosen.prompt else "",
+        version=chosen.version.number if chosen.version else None,
+        experiment=answer.experiment.key if answer.experiment else None,
+        variant=answer.served_variant.key if answer.served_variant else None,
+        receipt=receipt_of(answer, team_id),
+    )
+    place = _place(team_id, request, chosen) if wanted.cache_s else None
+    return GeneratePlan(turn, wanted.session, place, wanted.cache_s)
+
+
+async def generate(plan: GeneratePlan) -> Generated:
+    """Return the answer, once its row says the same. Raises LLMError. Who hangs up ends it, and the row is cancelled."""
+    if plan.place is None:
+        return await _asked(plan)
+    found = await _waited(plan, plan.place)
+    if not isinstance(found, cache.Lease):
+        return found
+    async with found:
+        generated = await _asked(plan)
+        if generated.completion.finish_reason in KEPT_REASONS and not generated.completion.tool_calls:
+            await cache.keep(plan.place, _kept(generated.completion), plan.cache_s)
+        return generated
+
+
+async def _asked(plan: GeneratePlan) -> Generated:
+    async with aclosing(stream_turn(plan.turn)) as events:
+        async for event in events:
+            if isinstance(event, Broken):
+                raise event.error
+            if isinstance(event, Done):
+                return Generated(plan, event.completion)
+    raise AssertionError("a turn ends with Done, Broken or an error")
+
+
+async def _waited(plan: GeneratePlan, place: cache.Place) -> Generated | cache.Lease:
+    """Return the answer that somebody else got, with the row ended; or the lease to get it. The row ends all the same."""
+    answer, started = plan.turn.answer, time.perf_counter()
+    renewal = asyncio.ensure_future(keep_lease(answer.pk))
+    try:
+        found = await cache.find_or_lead(place, settings.LLM_DEADLINE_S / 2)
+    except BaseException:
+        await asyncio.shield(end_turn(answer, Outcome.of(None, None, "", None)))
+        raise
+    finally:
+        renewal.cancel()
+    if isinstance(found, cache.Lease):
+        return found
+    completion = _given_before(found, round((time.perf_counter() - started) * 1000))
+    outcome = Outcome.of(completion, None, "", None, is_cached=True)
+    await asyncio.shield(end_turn(answer, outcome))
+    return Generated(plan, completion, is_cached=True)
+
+
+def _kept(completion: llm.Completion) -> dict[str, str]:
+    """Return what is kept of an answer."""
+    return {
+        "text": completion.text,
+        "model": completion.model,
+        "provider": completion.provider,
+        "finish_reason": str(completion.finish_reason),
+    }
+
+
+def _given_before(kept: Mapping[str, str], latency_ms: int) -> llm.Completion:
+    """Return a kept answer as it is given again: it takes no tokens and costs nothing."""
+    return llm.Completion(
+        text=kept["text"],
+        model=kept["model"],
+        provider=kept["provider"],
+        usage=llm.Usage(0, 0),
+        cost_usd=Decimal(0),
+        finish_reason=llm.FinishReason(kept["finish_reason"]),
+        latency_ms=latency_ms,
+        first_token_ms=latency_ms,
+    )
+
+
+def _place(team_id: int, request: llm.CompletionRequest, chosen: Chosen) -> cache.Place:
+    """Return where the answer to this request lies: one place for all end users of a team, and for no other team."""
+    canonical = {
+        "version": chosen.version.checksum if chosen.version else "",
+        "model": request.model,
+        "messages": [[message.role, message.content] for message in request.messages],
+        "parameters": dict(request.parameters),
+    }
+    return cache.Place(CACHE_KIND, team_id, fingerprint(canonical))
+
+
+def _check(wanted: GenerateInput) -> None:
+    """Raise Invalid naming every wrong field."""
+    problems = list(_problems(wanted))
+    if problems:
+        raise Invalid(problems[0].detail, code=problems[0].code, problems=problems)
+
+
+def _problems(wanted: GenerateInput) -> list[FieldProblem]:
+    found = []
+    if bool(wanted.prompt.strip()) == bool(wanted.prompt_name):
+        detail = "Send either prompt, a text, or prompt_name, the name of a prompt."
+        found.append(FieldProblem("prompt", detail, "invalid" if wanted.prompt_name else "required"))
+    if wanted.model and wanted.tier:
+        found.append(FieldProblem("tier", "Send either model or tier."))
+    texts = {
+        "prompt": (wanted.prompt, MAX_MESSAGE),
+        "environment": (wanted.environment, MAX_ENVIRONMENT),
+        "model": (wanted.model, MAX_MODEL),
+        "session_id": (wanted.session, MAX_SESSION),
+        "unit_id": (wanted.unit_id, MAX_UNIT_ID),
+    }
+    for name, (text, limit) in texts.items():
+        if len(text) > limit:
+            found.append(FieldProblem(name, f"At most {limit} characters.", "too_long"))
+    numbers = {
+        "max_tokens": (wanted.max_tokens, 1, settings.GENERATE_MAX_TOKENS),
+        "temperature": (wanted.temperature, 0, MAX_TEMPERATURE),
+        "cache": (wanted.cache_s, 0, settings.GENERATE_CACHE_MAX_S),
+    }
+    for name, (number, least, most) in numbers.items():
+        if number is not None and not least <= number <= most:
+            found.append(FieldProblem(name, f"A number from {least} to {most}.", "out_of_range"))
+    return found
+
+
+def _write_rows(
+    actor: Principal, team_id: int, wanted: GenerateInput, chosen: Chosen, environment: str, model: str
+) -> Message:
+    """Write what was asked and the answer to come; return the latter."""
+    now = timezone.now()
+    conversation = Conversation.objects.create(
+        team_id=team_id,
+        prompt=chosen.prompt,
+        environment=environment,
+        unit_id=wanted.unit_id,
+        session=wanted.session,
+        key_id=actor.id if actor.kind == "key" else None,
+    )
+    said: dict[str, Any] = {
+        "conversation": conversation,
+        "purpose": Message.Purpose.GENERATE,
+        "unit_id": wanted.unit_id,
+        "request_id": request_id(),
+    }
+    if wanted.prompt:
+        Message.objects.create(
+            role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said
+        )
+    version = chosen.version
+    answer: Message = Message.objects.create(
+        role=Message.Role.ASSISTANT,
+        state=State.STREAMING,
+        lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),
+        version=version,
+        environment_id=chosen.environment_id,
+        revision=chosen.revision,
+        variables=dict(wanted.variables),
+        snippets=dict(chosen.snippets),
+        model=model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
+        parameters={**_usual(), **(version.parameters if version else {}), **_asked_for(wanted)},
+        **said,
+        **chosen.assigned(),
+    )
+    return answer
+
+
+def _usual() -> dict[str, Any]:
+    """Return the model settings of whoever says nothing: an answer has a limit in any case."""
+    return {"max_tokens": settings.GENERATE_MAX_TOKENS}
+
+
+def _asked_for(wanted: GenerateInput) -> dict[str, Any]:
+    given = {"max_tokens": wanted.max_tokens, "temperature": wanted.temperature}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,83 @@
+"""Removing what was said, by age. Text, blanks and end users go; what an answer took, and what was rated, stays.
+
+So the sums stay true, and a rating still names an answer. What was sent for a purged answer can no longer be rebuilt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, Q
+from django.utils import timezone
+
+from promptlab.accounts.access import SYSTEM
+from promptlab.accounts.models import Team
+from promptlab.audit.recorder import record
+from promptlab.chat.models import Conversation, Message, Retention
+from promptlab.lib.batches import in_batches
+from promptlab.lib.logs import get_logger
+
+log = get_logger(__name__)
+PURGE_TASK = "chat.purge_old_messages"
+BATCH = 200
+"""Answers in one transaction."""
+
+
+def purge_old_messages(now: datetime | None = None, limit: int = BATCH) -> int:
+    """Purge what is older than its team keeps it, and return how many messages. Safe to repeat and to break off."""
+    moment = now or timezone.now()
+    total = 0
+    for retention in Retention.objects.select_related("team"):
+        total += _purge_team(retention.team, moment - timedelta(days=retention.days), limit)
+    return total
+
+
+def purge_conversations(conversation_ids: Sequence[int], until_ids: Sequence[int], now: datetime) -> int:
+    """Purge the conversations, each up to the message of the same place in `until_ids`; return how many messages.
+
+    In a transaction of the caller's. An answer that is being written is left.
+    """
+    upto = Q()
+    for conversation_id, until_id in zip(conversation_ids, until_ids, strict=True):
+        upto |= Q(conversation_id=conversation_id, id__lte=until_id)
+    rows = Message.objects.filter(upto, purged_at=None, ended_at__isnull=False)
+    purged: int = rows.update(content="", variables={}, unit_id="", tool_calls=[], tool_call_id="", purged_at=now)
+    left = Message.objects.filter(conversation=OuterRef("pk"), purged_at=None)
+    empty = Conversation.objects.filter(~Exists(left), pk__in=conversation_ids)
+    empty.update(title="", unit_id="", session="")
+    return purged
+
+
+def _purge_team(team: Team, before: datetime, limit: int) -> int:
+    counted: list[int] = []
+
+    def batch(most: int) -> int:
+        answers, messages = _purge_batch(team, before, most)
+        counted.append(messages)
+        return answers
+
+    in_batches(batch, limit)
+    if total := sum(counted):
+        log.info("messages_purged", team=team.pk, messages=total)
+    return sum(counted)
+
+
+@transaction.atomic
+def _purge_batch(team: Team, before: datetime, limit: int) -> tuple[int, int]:
+    """Purge turns whose answers ended before; return how many answers were looked at, and how many messages purged."""
+    counted = Q(rolled_up_at__isnull=False) | Q(version=None)
+    old = Message.objects.answers().filter(counted, conversation__team=team, purged_at=None, ended_at__lt=before)
+    ids = list(
+        old.select_for_update(skip_locked=True, of=("self",), no_key=True)
+        .order_by("id")
+        .values_list("id", flat=True)[:limit]
+    )
+    if not ids:
+        return 0, 0
+    newest = Message.objects.filter(pk__in=ids).values("conversation_id").annotate(until=Max("id"))
+    pairs = [(row["conversation_id"], row["until"]) for row in newest.order_by("conversation_id")]
+    messages = purge_conversations([pair[0] for pair in pairs], [pair[1] for pair in pairs], timezone.now())
+    record(SYSTEM, "conversation.purged", team, team_id=team.pk, after={"messages": messages})
+    return len(ids), messages

@@ -1,0 +1,64 @@
+"""How much of a conversation goes along with a question: what the model's context window has room for, whole turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from promptlab import llm
+from promptlab.chat.models import Message
+from promptlab.chat.transcripts import upstream_messages
+
+USUAL_ANSWER_TOKENS = 1024
+"""Room that is kept for an answer without `max_tokens`; at most a quarter of the window."""
+MOST_TOKENS_AROUND = 8
+"""What a provider's frame around one message takes at most."""
+
+
+def fitting_messages(answer: Message) -> list[llm.ChatMessage]:
+    """Return what is sent for `answer`, without its oldest turns where all of it would not fit; the row says which.
+
+    The prompt and the question are never cut. Raises ContextTooLong when they do not fit by themselves.
+    """
+    messages = upstream_messages(answer)
+    room = _room(answer)
+    if room is None or _at_most(messages) <= room:
+        return messages
+    excess = llm.estimate(messages, answer.model).tokens - room
+    if excess <= 0:
+        return messages
+    if answer.purpose == Message.Purpose.GENERATE:
+        raise llm.ContextTooLong()
+    answer.history_from = _first_kept(answer, excess)
+    answer.save(update_fields=["history_from"])
+    return upstream_messages(answer)
+
+
+def _room(answer: Message) -> int | None:
+    """Return the tokens there are for prompt, history and question; None when nobody knows the model's window."""
+    try:
+        window = llm.resolve(answer.model).context_window
+    except llm.UnknownModel:
+        return None
+    if window is None:
+        return None
+    wanted = answer.parameters.get("max_tokens")
+    return window - (wanted if isinstance(wanted, int) else min(USUAL_ANSWER_TOKENS, window // 4))
+
+
+def _at_most(messages: Sequence[llm.ChatMessage]) -> int:
+    """Return more tokens than the messages can have, without counting them: a token is a byte at least."""
+    return sum(len(message.content.encode()) + len(message.role) + MOST_TOKENS_AROUND for message in messages)
+
+
+def _first_kept(answer: Message, excess: int) -> int:
+    """Return the id of the first message that is kept when the oldest turns with `excess` tokens are left out."""
+    said = Message.objects.filter(conversation_id=answer.conversation_id).transcript(before_id=answer.pk)
+    *history, question = said.filter(ended_at__lte=answer.created_at).only("role", "content", "tool_calls")
+    cut = 0
+    for past in history:
+        if cut >= excess and past.role == Message.Role.USER:
+            return past.pk
+        cut += llm.estimate([llm.ChatMessage(role=past.role, content=past.content)], answer.model).tokens
+    if cut < excess:
+        raise llm.ContextTooLong()
+    return question.pk
