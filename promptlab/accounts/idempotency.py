@@ -78,6 +78,6 @@ def _sweep_batch(until: datetime, limit: int) -> int:
 def _begun_again(row: IdempotentCall, call: Call) -> IdempotentCall:
     """Let a key that nobody remembers stand for another call."""
     row.body_hash, row.subject, row.created_at = call.body_hash, "", timezone.now()
-    row.status, row.headers, row.body = None, {}, None
+    row.status, row.headers, row.body = None, {}, ""
     row.save()
     return row

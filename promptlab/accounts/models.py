@@ -118,7 +118,7 @@ class IdempotentCall(models.Model):
     subject = models.CharField(max_length=64, blank=True)
     status = models.PositiveSmallIntegerField(null=True)
     headers = models.JSONField(default=dict)
-    body = models.JSONField(null=True)
+    body = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -11,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
 from promptlab.accounts import idempotency
@@ -77,9 +79,10 @@ def idempotent(method: Method) -> Method:
         with transaction.atomic():
             row, is_new = idempotency.claim(call)
             if not is_new:
-                return Response(row.body, row.status, headers={**row.headers, **REPLAYED})
+                return Response(json.loads(row.body), row.status, headers={**row.headers, **REPLAYED})
             answer = method(view, request, *args, **kwargs)
-            row.status, row.headers, row.body = answer.status_code, dict(answer.headers), answer.data
+            row.status, row.headers = answer.status_code, dict(answer.headers)
+            row.body = json.dumps(answer.data, cls=JSONEncoder)
             row.save(update_fields=["status", "headers", "body"])
         return answer
 
