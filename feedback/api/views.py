@@ -25,6 +25,7 @@ from feedback.services.ingest import accept
 from promptlab.accounts.access import Principal
 from promptlab.accounts.rest import HouseView
 from promptlab.lib.errors import Invalid
+from promptlab.lib.idempotency import HEADER
 from promptlab.lib.jsonbody import check_text
 
 
@@ -72,7 +73,7 @@ class FeedbackList(HouseView, GenericAPIView[Feedback]):
         """Rate an answer. Rating it again changes the rating; the same key again changes nothing."""
         if not isinstance(request.data, dict):
             raise Invalid("The body must be a JSON object.", code="invalid_json")
-        rating = intake.read_rating(request.data, request.headers.get(intake.KEY_HEADER, ""))
+        rating = intake.read_rating(request.data, request.headers.get(HEADER, ""))
         accepted = accept(self.principal, rating)
         headers = intake.replay_header(accepted)
         return Response(intake.shape(accepted), status=status.HTTP_202_ACCEPTED, headers=headers)
