@@ -77,7 +77,9 @@ class ConversationAdmin(HouseAdmin):
             .select_related("prompt", "key")
             .annotate(
                 first_question=Subquery(first.values("content")[:1]),
-                answer_count=Count("messages", filter=Q(messages__role=Message.Role.ASSISTANT)),
+                answer_count=Count(
+                    "messages", filter=Q(messages__role=Message.Role.ASSISTANT, messages__is_sent=False)
+                ),
             )
         )
 
@@ -110,7 +112,7 @@ class ConversationAdmin(HouseAdmin):
             .defer("version__text", "version__messages")
             .order_by("pk")[:MOST_MESSAGES]
         )
-        answers = [message for message in messages if message.role == Message.Role.ASSISTANT]
+        answers = [message for message in messages if message.is_answer]
         more = [facts(answers) for facts in answer_facts]
         facts = {one.pk: _facts(one) + [fact for found in more for fact in found.get(one.pk, [])] for one in answers}
         return self.page(
@@ -126,7 +128,7 @@ class ConversationAdmin(HouseAdmin):
 
 
 def _turn(message: Message, facts: list[Fact]) -> dict[str, Any]:
-    is_answer = message.role == Message.Role.ASSISTANT
+    is_answer = message.is_answer
     return {
         "id": f"message-{message.pk}",
         "is_answer": is_answer,

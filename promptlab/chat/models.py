@@ -61,6 +61,9 @@ class Message(models.Model):
     called, `tool_call_id` is the call that a message of role tool answers. `prices` is what the usage was priced with.
     `history_from` is the id of the first message of the history sent for an answer; null: all of it. What was purged has
     no text, blanks or end user any more, and all of its numbers.
+    Callers of the OpenAI-compatible face tell the whole talk with every question: these messages are marked `is_sent`,
+    and the answer's `sent_from` is the id of the first of them. `metadata` is what such a caller noted with its question.
+    `asked_model` is the name that was asked for, `model` becomes the one that answered.
     """
 
     class Role(models.TextChoices):
@@ -113,6 +116,10 @@ class Message(models.Model):
     reasoning_tokens = models.PositiveIntegerField(_("of them spent on reasoning"), null=True)
     tool_calls = models.JSONField(_("calls of tools"), default=list)
     tool_call_id = models.CharField(max_length=200, blank=True)
+    is_sent = models.BooleanField(_("told by the caller"), default=False)
+    sent_from = models.PositiveBigIntegerField(null=True, editable=False)
+    metadata = models.JSONField(_("notes of the caller"), default=dict)
+    asked_model = models.CharField(_("model asked for"), max_length=100, blank=True)
     is_usage_estimated = models.BooleanField(default=False)
     cost_usd = models.DecimalField(_("cost"), max_digits=14, decimal_places=9, null=True)
     prices = models.JSONField(_("priced with"), null=True)
@@ -144,6 +151,11 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.content[:60]}"
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether a model was asked for it here, or elsewhere with a prompt of ours."""
+        return self.role == self.Role.ASSISTANT and not self.is_sent
 
 
 class Retention(models.Model):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Left
 
 from prompts.querysets import OfTeam
+
+if TYPE_CHECKING:
+    from promptlab.chat.models import Message
 
 TITLE_CHARACTERS = 80
 """What is shown of a first question."""
@@ -59,9 +62,16 @@ class MessageQuerySet(OfTeam):
             said = said.filter(id__gte=from_id)
         return said if before_id is None else said.filter(id__lt=before_id)
 
+    def sent_with(self, answer: Message) -> Self:
+        """Return what the caller told along with the question for `answer`, in its order; nothing where it told none."""
+        if answer.sent_from is None:
+            return self.none()
+        told = self.filter(conversation_id=answer.conversation_id, is_sent=True)
+        return told.filter(id__gte=answer.sent_from, id__lt=answer.pk).order_by("id")
+
     def answers(self) -> Self:
-        """Return the messages that a model wrote."""
-        return self.filter(role="assistant")
+        """Return the messages that a model wrote, without those that a caller only told."""
+        return self.filter(role="assistant", is_sent=False)
 
     def not_rolled_up(self) -> Self:
         """Return ended answers whose sums are not in the rollups yet, oldest first."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from promptlab_sdk.kernel.spec import Message as Part
@@ -18,6 +21,30 @@ SCHEMA_NAME = "answer"
 """What the shape of an answer is called where a model asks for a name."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Said(Part):
+    """Something that was said, as it stands in a placeholder: with the calls of tools, which a template cannot have."""
+
+    tool_calls: Sequence[Mapping[str, object]] = ()
+    tool_call_id: str = ""
+
+
+def upstream_request(
+    answer: Message, team_id: int, messages: Sequence[llm.ChatMessage] | None = None
+) -> llm.CompletionRequest:
+    """Return the request sent to the model for `answer`: its messages, the model asked for, settings and end user.
+
+    `messages` are those of `upstream_messages`, where they are at hand. Raises what that raises.
+    """
+    return llm.CompletionRequest(
+        messages=upstream_messages(answer) if messages is None else messages,
+        model=answer.asked_model or answer.model,
+        parameters=upstream_parameters(answer),
+        purpose=answer.purpose,
+        user=_anonymous(team_id, answer.unit_id),
+    )
+
+
 def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
     """Return the messages sent to the model for `answer`.
 
@@ -30,14 +57,16 @@ def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
         return []
     if answer.purpose == Message.Purpose.GENERATE and answer.version is not None:
         return _generated(answer)
+    if answer.purpose == Message.Purpose.OPENAI:
+        told = [_said(one) for one in Message.objects.all().sent_with(answer)]
+        return [_sent(part) for part in _rendered(answer, told)]
     said = list(
         Message.objects.filter(conversation_id=answer.conversation_id)
         .transcript(before_id=answer.pk, from_id=answer.history_from)
         .filter(ended_at__lte=answer.created_at)
     )
-    question, history = said[-1], [Part(role=past.role, content=past.content) for past in said[:-1]]
-    parts = [*_rendered(answer, history), Part(role="user", content=question.content)]
-    return [llm.ChatMessage(role=part.role, content=part.content) for part in parts]
+    question, history = said[-1], [_said(past) for past in said[:-1]]
+    return [_sent(part) for part in [*_rendered(answer, history), Part(role="user", content=question.content)]]
 
 
 def upstream_parameters(answer: Message) -> dict[str, Any]:
@@ -63,7 +92,24 @@ def _generated(answer: Message) -> list[llm.ChatMessage]:
     return [llm.ChatMessage(role=part.role if role == "system" else role, content=part.content) for part in parts]
 
 
-def _rendered(answer: Message, history: list[Part]) -> list[Part]:
+def _said(message: Message) -> Part:
+    if message.tool_calls or message.tool_call_id:
+        return _Said(message.role, message.content, "", tuple(message.tool_calls), message.tool_call_id)
+    return Part(role=message.role, content=message.content)
+
+
+def _sent(part: Part) -> llm.ChatMessage:
+    if isinstance(part, _Said):
+        return llm.ChatMessage(part.role, part.content, part.tool_calls, part.tool_call_id)
+    return llm.ChatMessage(part.role, part.content)
+
+
+def _anonymous(team_id: int, unit_id: str) -> str:
+    """Return what the provider may know of an end user: a hash that tells abusers apart, and nothing else."""
+    return hashlib.sha256(f"{team_id}:{unit_id}".encode()).hexdigest() if unit_id else ""
+
+
+def _rendered(answer: Message, history: Sequence[Part]) -> Sequence[Part]:
     """Return the prompt's own messages with the history in its place: at its placeholder, else behind them."""
     if answer.version is None:
         return history

@@ -10,8 +10,18 @@ from types import MappingProxyType
 
 Parameter = str | int | float | bool | None | Sequence[str] | Mapping[str, object]
 
-PARAMETERS = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed", "response_format", "tools"})
+PARAMETERS = frozenset(
+    {
+        "temperature", "max_tokens", "top_p", "stop", "seed", "response_format", "tools", "tool_choice",
+        "parallel_tool_calls", "presence_penalty", "frequency_penalty", "logit_bias", "reasoning_effort", "verbosity",
+        "service_tier", "prompt_cache_key", "prompt_cache_retention",
+    }
+)  # fmt: skip
 """The settings a request may carry. Others are refused: a silently ignored setting would spoil a comparison."""
+OFFICIAL_ONLY = frozenset(
+    {"reasoning_effort", "verbosity", "service_tier", "prompt_cache_key", "prompt_cache_retention"}
+)
+"""Those that OpenAI itself knows and other servers may refuse: they are dropped on the way to these."""
 
 
 class FinishReason(StrEnum):

@@ -50,7 +50,7 @@ class MessageDetailOut(MessageOut):
 
     @extend_schema(responses=UpstreamOut(many=True))
     def get_upstream(self, message: Message) -> list[dict[str, str]]:
-        if message.role != Message.Role.ASSISTANT:
+        if not message.is_answer:
             return []
         return [{"role": part.role, "content": part.content} for part in upstream_messages(message)]
 

@@ -19,6 +19,7 @@ from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, Outcome, end_turn, keep_lease
 from promptlab.chat.services.external import receipt_of
@@ -30,11 +31,8 @@ from promptlab.chat.services.turn import (
     Broken,
     Done,
     TurnPlan,
-    anonymous,
     stream_turn,
 )
-from promptlab.chat.services.windowing import fitting_messages
-from promptlab.chat.transcripts import upstream_parameters
 from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.idempotency import fingerprint
@@ -101,14 +99,7 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     model = wanted.model or (model_of_tier(team_id, wanted.tier) if wanted.tier else "")
     with transaction.atomic():
         answer = _write_rows(actor, team_id, wanted, chosen, environment, model)
-        messages = fitting_messages(answer)
-    request = llm.CompletionRequest(
-        messages=messages,
-        model=answer.model,
-        parameters=upstream_parameters(answer),
-        purpose="generate",
-        user=anonymous(team_id, wanted.unit_id),
-    )
+        request = request_for(answer, team_id)
     turn = TurnPlan(
         answer=Answer(answer.pk, answer.uid, answer.conversation_id),
         conversation_uid=answer.conversation.uid,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +19,10 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, hold, keep_lease
 from promptlab.chat.services.external import receipt_of
-from promptlab.chat.services.windowing import fitting_messages
-from promptlab.chat.transcripts import upstream_parameters
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
@@ -34,24 +32,45 @@ State = Message.State
 MAX_MESSAGE = 200_000
 MAX_ENVIRONMENT = 36
 MAX_MODEL = 100
+MAX_SESSION = 200
+MAX_SAID = 2_000
+"""Messages of one talk that a caller may tell with its question."""
+MAX_CALL_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
 class TurnInput:
-    """What a caller says. `prompt` is `NAME[@SELECTOR]`; `unit_id` is the end user, whom experiments assign by."""
+    """What a caller says. `prompt` is `NAME[@SELECTOR]`; `unit_id` is the end user, whom experiments assign by.
 
-    message: str
+    A caller of the OpenAI-compatible face (`purpose`) tells the whole talk in `said`, and no `message`. `parameters` go
+    over those of the version. Answers for one `session` of an end user stand in one conversation, to be read together.
+    """
+
+    message: str = ""
     prompt: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
     conversation_id: str = ""
     unit_id: str = ""
     model: str = ""
+    purpose: str = Message.Purpose.CHAT
+    said: Sequence[llm.ChatMessage] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    session: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_whole_talk(self) -> bool:
+        """Whether everything that was said is in `said`, and nothing that stands in the conversation is sent."""
+        return self.purpose == Message.Purpose.OPENAI
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """A turn that is ready: its rows exist, and this is what goes to the model."""
+    """A turn that is ready: its rows exist, and this is what goes to the model.
+
+    `environment` is where the version was found live; empty for one that was asked for by its number or name.
+    """
 
     answer: Answer
     conversation_uid: UUID
@@ -61,13 +80,15 @@ class TurnPlan:
     experiment: str | None
     variant: str | None
     receipt: str | None
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The next piece of the answer."""
+    """The next piece of the answer. `tool_calls` are pieces of calls, in the form of the chat completions API."""
 
     text: str
+    tool_calls: Sequence[llm.Json] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +122,13 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     chosen = choose(actor, team_id, reference, environment, unit_id) if reference else Chosen()
     with transaction.atomic():
         if conversation is None:
-            conversation = _open(actor, team_id, chosen, environment, unit_id)
+            conversation = _of_session(actor, team_id, turn, unit_id)
+        if conversation is None:
+            conversation = _open(actor, team_id, chosen, environment, unit_id, turn.session)
         else:
             hold(conversation.pk)
         answer = _write_rows(conversation, turn, chosen, unit_id)
-        messages = fitting_messages(answer)
-    request = llm.CompletionRequest(
-        messages=messages,
-        model=answer.model,
-        parameters=upstream_parameters(answer),
-        purpose="chat",
-        user=anonymous(team_id, unit_id),
-    )
+        request = request_for(answer, team_id)
     return TurnPlan(
         answer=Answer(answer.pk, answer.uid, conversation.pk),
         conversation_uid=conversation.uid,
@@ -122,6 +138,7 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
         experiment=answer.experiment.key if answer.experiment else None,
         variant=answer.served_variant.key if answer.served_variant else None,
         receipt=receipt_of(answer, team_id),
+        environment=chosen.entry.environment if chosen.entry else "",
     )
 
 
@@ -146,9 +163,8 @@ async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
                     break
                 if first_token_ms is None:
                     first_token_ms = _ms_since(started)
-                if event.text:
-                    parts.append(event.text)
-                    yield Token(event.text)
+                parts.append(event.text)
+                yield Token(event.text, event.tool_calls)
     except llm.LLMError as error:
         failure = error
         if first_token_ms is None:
@@ -180,11 +196,14 @@ def _ms_since(started: float) -> int:
 
 
 def _check(turn: TurnInput) -> None:
-    if not turn.message.strip():
+    if turn.is_whole_talk:
+        _check_said(turn)
+    elif not turn.message.strip():
         raise Invalid.field("message", "Send a message.", code="required")
     if len(turn.message) > MAX_MESSAGE:
         raise Invalid.field("message", f"The message is longer than {MAX_MESSAGE} characters.", code="too_long")
     limits = {"user": (turn.unit_id, MAX_UNIT_ID), "environment": (turn.environment, MAX_ENVIRONMENT)}
+    limits["session"] = (turn.session, MAX_SESSION)
     for name, (text, limit) in {**limits, "model": (turn.model, MAX_MODEL)}.items():
         if len(text) > limit:
             raise Invalid.field(name, f"At most {limit} characters.", code="too_long")
@@ -203,32 +222,52 @@ def _conversation(team_id: int, uid: str) -> Conversation | None:
     return found
 
 
-def _open(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit_id: str) -> Conversation:
+def _check_said(turn: TurnInput) -> None:
+    if not turn.said and not turn.prompt:
+        raise Invalid.field("messages", "Send messages, or name a prompt.", code="required")
+    if len(turn.said) > MAX_SAID:
+        raise Invalid.field("messages", f"At most {MAX_SAID} messages.", code="too_many")
+    for index, one in enumerate(turn.said):
+        if len(one.content) > MAX_MESSAGE:
+            detail = f"The message is longer than {MAX_MESSAGE} characters."
+            raise Invalid.field(f"messages.{index}.content", detail, code="too_long")
+        if len(one.tool_call_id) > MAX_CALL_ID:
+            raise Invalid.field(f"messages.{index}.tool_call_id", f"At most {MAX_CALL_ID} characters.", code="too_long")
+
+
+def _of_session(actor: Principal, team_id: int, turn: TurnInput, unit_id: str) -> Conversation | None:
+    """Return the conversation of the caller's session: of this key and end user, so that no two people share one."""
+    if not turn.session:
+        return None
+    key_id = actor.id if actor.kind == "key" else None
+    same = Conversation.objects.filter(team_id=team_id, session=turn.session, key_id=key_id, unit_id=unit_id)
+    found: Conversation | None = same.order_by("id").first()
+    return found
+
+
+def _open(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit_id: str, session: str) -> Conversation:
     return Conversation.objects.create(
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
         unit_id=unit_id,
         key_id=actor.id if actor.kind == "key" else None,
+        session=session,
     )
 
 
 def _write_rows(conversation: Conversation, turn: TurnInput, chosen: Chosen, unit_id: str) -> Message:
-    """Write what the user said and the answer to come; return the latter."""
+    """Write what the caller said and the answer to come; return the latter."""
     now = timezone.now()
-    Message.objects.create(
-        conversation=conversation,
-        role=Message.Role.USER,
-        content=turn.message,
-        state=State.COMPLETED,
-        ended_at=now,
-        unit_id=unit_id,
-        request_id=request_id(),
-    )
+    told = Message.objects.bulk_create(_told(conversation, turn, unit_id, now))
     version = chosen.version
+    model = turn.model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL
     answer: Message = Message.objects.create(
         conversation=conversation,
         role=Message.Role.ASSISTANT,
+        purpose=turn.purpose,
+        sent_from=told[0].pk if turn.is_whole_talk and told else None,
+        metadata=dict(turn.metadata),
         state=State.STREAMING,
         lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),
         version=version,
@@ -237,14 +276,31 @@ def _write_rows(conversation: Conversation, turn: TurnInput, chosen: Chosen, uni
         unit_id=unit_id,
         variables=dict(turn.variables),
         snippets=dict(chosen.snippets),
-        model=turn.model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
-        parameters=dict(version.parameters) if version else {},
+        model=model,
+        asked_model=model,
+        parameters={**(version.parameters if version else {}), **turn.parameters},
         request_id=request_id(),
         **chosen.assigned(),
     )
     return answer
 
 
-def anonymous(team_id: int, unit_id: str) -> str:
-    """Return what the provider may know of an end user: a hash that tells abusers apart, and nothing else."""
-    return hashlib.sha256(f"{team_id}:{unit_id}".encode()).hexdigest() if unit_id else ""
+def _told(conversation: Conversation, turn: TurnInput, unit_id: str, now: datetime) -> list[Message]:
+    """Return the rows of what the caller said: its question, or the whole talk."""
+    question = llm.ChatMessage("user", turn.message)
+    return [
+        Message(
+            conversation=conversation,
+            role=one.role,
+            purpose=turn.purpose,
+            content=one.content,
+            tool_calls=[dict(call) for call in one.tool_calls],
+            tool_call_id=one.tool_call_id,
+            is_sent=turn.is_whole_talk,
+            state=State.COMPLETED,
+            ended_at=now,
+            unit_id=unit_id,
+            request_id=request_id(),
+        )
+        for one in (turn.said if turn.is_whole_talk else [question])
+    ]

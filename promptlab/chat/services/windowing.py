@@ -17,7 +17,8 @@ MOST_TOKENS_AROUND = 8
 def fitting_messages(answer: Message) -> list[llm.ChatMessage]:
     """Return what is sent for `answer`, without its oldest turns where all of it would not fit; the row says which.
 
-    The prompt and the question are never cut. Raises ContextTooLong when they do not fit by themselves.
+    The prompt and the question are never cut, nor is a talk that the caller tells whole. Raises ContextTooLong when they
+    do not fit by themselves.
     """
     messages = upstream_messages(answer)
     room = _room(answer)
@@ -26,7 +27,7 @@ def fitting_messages(answer: Message) -> list[llm.ChatMessage]:
     excess = llm.estimate(messages, answer.model).tokens - room
     if excess <= 0:
         return messages
-    if answer.purpose == Message.Purpose.GENERATE:
+    if answer.purpose != Message.Purpose.CHAT:
         raise llm.ContextTooLong()
     answer.history_from = _first_kept(answer, excess)
     answer.save(update_fields=["history_from"])

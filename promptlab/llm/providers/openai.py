@@ -35,7 +35,7 @@ from promptlab.llm.errors import (
     UnknownModel,
 )
 from promptlab.llm.providers.base import Finish, drain, event_data, sound
-from promptlab.llm.types import ChatMessage, CompletionRequest, Delta, FinishReason, Json, Route, Usage
+from promptlab.llm.types import OFFICIAL_ONLY, ChatMessage, CompletionRequest, Delta, FinishReason, Json, Route, Usage
 
 if TYPE_CHECKING:
     import ssl
@@ -267,7 +267,9 @@ def _message(message: ChatMessage) -> dict[str, object]:
 
 def _extra(request: CompletionRequest, *, is_official: bool) -> dict[str, object]:
     """Return the rest of the body. OpenAI wants `max_completion_tokens`; most others know only the old name."""
-    extra: dict[str, object] = dict(request.parameters)
+    extra: dict[str, object] = {
+        name: value for name, value in request.parameters.items() if is_official or name not in OFFICIAL_ONLY
+    }
     if is_official and "max_tokens" in extra:
         extra["max_completion_tokens"] = extra.pop("max_tokens")
     if request.user:

@@ -12,7 +12,7 @@ from promptlab.llm import resilience
 from promptlab.llm.errors import LLMError
 from promptlab.llm.providers import registry
 from promptlab.llm.providers.base import Finish
-from promptlab.llm.types import CompletionRequest, Delta, FinishReason, Usage
+from promptlab.llm.types import CompletionRequest, Delta, FinishReason, Json, Usage
 
 SCRIPTED = "scripted"
 
@@ -20,6 +20,8 @@ SCRIPTED = "scripted"
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One answer of the script. `error` is raised after the deltas: with none of them, before the first token.
+
+    `tool_calls` come after the deltas, each a piece of a call in the form of the chat completions API.
 
     Without `usage` the input counts as the words of the messages, the output as the number of deltas.
     """
@@ -31,6 +33,7 @@ class Reply:
     usage: Usage | None = None
     finish_reason: FinishReason = FinishReason.STOP
     model: str = ""
+    tool_calls: tuple[Json, ...] = ()
 
 
 Step = str | Reply | LLMError
@@ -57,6 +60,8 @@ class ScriptedProvider:
             for delta in reply.deltas:
                 yield Delta(delta)
                 await asyncio.sleep(reply.gap_s)
+            for piece in reply.tool_calls:
+                yield Delta("", (piece,))
         except (asyncio.CancelledError, GeneratorExit):
             self.abandoned += 1
             raise
