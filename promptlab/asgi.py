@@ -11,7 +11,7 @@ django = get_asgi_application()
 from experiments.api import delivery, environment  # noqa: E402  (Django must be set up first)
 from feedback.api import intake  # noqa: E402
 from promptlab import checks, llm  # noqa: E402
-from promptlab.chat.api import export, exposures, generate, stream  # noqa: E402
+from promptlab.chat.api import export, exposures, generate, openai_face, stream  # noqa: E402
 from promptlab.chat.services import ending  # noqa: E402
 from promptlab.lib.asgi import HotRoutes  # noqa: E402
 from prompts.api import heartbeats  # noqa: E402
@@ -37,5 +37,6 @@ routes = [
     *export.ROUTES,
     *exposures.ROUTES,
     *intake.ROUTES,
+    *openai_face.ROUTES,
 ]
 application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=delivery.quick)

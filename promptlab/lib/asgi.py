@@ -135,13 +135,15 @@ Handler = Callable[[Request], Awaitable[AnyAnswer]]
 class Route:
     """`pattern` matches the whole path; a trailing slash is always optional.
 
-    `is_public`: pages of any origin may call it, without credentials, and read the answer.
+    `is_public`: pages of any origin may call it, without credentials, and read the answer. `on_error` shapes what went
+    wrong, for faces that have a shape of their own; None is our problem document.
     """
 
     methods: frozenset[str]
     pattern: re.Pattern[str]
     handler: Handler
     is_public: bool = False
+    on_error: Callable[[DomainError], Response] | None = None
 
 
 def route(methods: str, path: str, handler: Handler, *, is_public: bool = False) -> Route:
@@ -286,16 +288,21 @@ async def _answer(route: Route, request: Request) -> AnyAnswer:
     try:
         _check_address(request)
         return await route.handler(request)
-    except DomainError as error:
-        return error_response(error)
     except ClientGone:
         return Response(status=499)
-    except (OperationalError, InterfaceError) as error:
+    except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer)
+        return (route.on_error or error_response)(known(error))
+
+
+def known(error: Exception) -> DomainError:
+    """Return what a caller is told of an error; what nobody foresaw is logged."""
+    if isinstance(error, DomainError):
+        return error
+    if isinstance(error, OperationalError | InterfaceError):
         log.warning("database_away", error=type(error).__name__)
-        return error_response(Unavailable("The database does not answer. Try again shortly.", retry_after_s=2))
-    except Exception:
-        log.exception("unexpected")
-        return error_response(problem.Unexpected())
+        return Unavailable("The database does not answer. Try again shortly.", retry_after_s=2)
+    log.error("unexpected", exc_info=error)
+    return problem.Unexpected()
 
 
 def _check_address(request: Request) -> None:

@@ -13,6 +13,7 @@ from promptlab.accounts.models import Team
 from promptlab.chat.models import Message
 from promptlab.lib.asgi import HotRoutes
 from prompts.models import Environment, Prompt
+from tests.chat.openai_desk import desk  # noqa: F401  (a fixture)
 from tests.support.asgi import Answer, acall
 from tests.support.make import make_key, make_live, make_prompt, make_team
 

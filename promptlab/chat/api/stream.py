@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from uuid import UUID
 from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.accounts.idempotency import call_of
+from promptlab.chat.api.pacing import paced
 from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import done_again, once
 from promptlab.chat.services.streams import Place
@@ -109,27 +109,9 @@ def attribution(plan: TurnPlan) -> dict[str, str]:
 
 async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | Done | Broken]) -> AsyncGenerator[bytes]:
     """Frame the events; a comment keeps the line open while the model is silent."""
-    pending: asyncio.Future[Token | Done | Broken] | None = None
-    try:
-        yield _frame(first)
-        while True:
-            pending = pending or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait({pending}, timeout=PING_S)
-            if not done:
-                yield sse.PING
-                continue
-            try:
-                event = pending.result()
-            except StopAsyncIteration:
-                return
-            pending = None
-            yield _frame(event)
-    finally:
-        if pending is not None and not pending.done():
-            pending.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await pending
-        await events.aclose()
+    async with aclosing(paced(first, events, PING_S)) as paces:
+        async for event in paces:
+            yield sse.PING if event is None else _frame(event)
 
 
 def _frame(event: Token | Done | Broken) -> bytes:

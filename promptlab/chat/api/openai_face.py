@@ -1,0 +1,273 @@
+"""The routes under `/v1`, plain ASGI: applications that speak to OpenAI speak to us by another `base_url`.
+
+Everything is told in OpenAI's shapes: errors, rate limits, unknown addresses. Cookies count for nothing here.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+from promptlab import llm
+from promptlab.accounts.access import Principal
+from promptlab.accounts.auth import aauthenticate
+from promptlab.accounts.drf import calls
+from promptlab.chat.api import openai_chat, openai_responses, openai_wire
+from promptlab.chat.api.openai_wire import Asked, Json
+from promptlab.chat.api.pacing import paced
+from promptlab.chat.offering import Offered, offered, offered_as
+from promptlab.chat.services.turn import Broken, Done, Token, TurnPlan, prepare_turn, stream_turn
+from promptlab.lib import sse
+from promptlab.lib.asgi import (
+    AnyAnswer,
+    ClientGone,
+    EventStream,
+    Handler,
+    Request,
+    Response,
+    Route,
+    json_response,
+    known,
+    unless_gone,
+)
+from promptlab.lib.errors import DomainError, NotFound
+from promptlab.lib.ratelimit import Verdict, acheck
+from promptlab.lib.threads import run_db
+
+PING_S = 15.0
+DONE = b"data: [DONE]\n\n"
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+Event = Token | Done | Broken
+
+
+@dataclass(slots=True)
+class Call:
+    """One request: who calls, and the headers that every answer to it has, an error as well."""
+
+    request: Request
+    principal: Principal
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Telling(Protocol):
+    """How an answer is told piece by piece, in one dialect."""
+
+    def opening(self) -> list[Json]: ...
+
+    def token(self, token: Token) -> list[Json]: ...
+
+    def closing(self, done: Done) -> list[Json]: ...
+
+
+Answering = Callable[[Call], Awaitable[AnyAnswer]]
+
+
+def face(answering: Answering) -> Handler:
+    """Return the handler that authenticates, counts the call, and tells errors in OpenAI's shape."""
+
+    async def handler(request: Request) -> AnyAnswer:
+        began = time.perf_counter()
+        call = Call(request, await aauthenticate(request.headers))
+        verdict = await acheck(calls(call.principal), f"key:{call.principal.id}")
+        call.headers.update(limits(verdict))
+        try:
+            verdict.enforce()
+            answer = await answering(call)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer)
+            answer = on_error(known(error))
+        took = {"openai-processing-ms": str(round((time.perf_counter() - began) * 1000))}
+        return replace(answer, headers={**answer.headers, **call.headers, **took})
+
+    return handler
+
+
+def limits(verdict: Verdict) -> dict[str, str]:
+    """Return the rate limit headers as OpenAI names them; the time as Go writes durations."""
+    return {
+        "x-ratelimit-limit-requests": str(verdict.limit.quota),
+        "x-ratelimit-remaining-requests": str(verdict.remaining),
+        "x-ratelimit-reset-requests": f"{verdict.reset_s}s",
+    }
+
+
+def on_error(error: DomainError) -> Response:
+    """Return OpenAI's envelope of an error."""
+    failure = openai_wire.failure(error)
+    return json_response(failure.body, status=failure.status, headers=failure.headers)
+
+
+# Chat completions
+
+
+async def chat_completions(call: Call) -> AnyAnswer:
+    """Answer messages, whole or as chunks."""
+    asked = openai_chat.read(await call.request.json_object(), call.request.headers)
+    plan, first, events = await _begun(call, asked)
+    created = int(time.time())
+    if not asked.streams:
+        return json_response(openai_chat.completion(plan, await _whole(call, first, events), created))
+    chunks = openai_chat.Chunks(plan, created, wants_usage=asked.wants_usage)
+    return EventStream(_chunk_frames(chunks, first, events))
+
+
+async def _chunk_frames(
+    chunks: openai_chat.Chunks, first: Event, events: AsyncGenerator[Event]
+) -> AsyncGenerator[bytes]:
+    """Frame the chunks. A break is an event with an error, and no `[DONE]`: clients take a bare end for a whole answer."""
+    async with aclosing(_told(chunks, first, events)) as told:
+        async for one in told:
+            if isinstance(one, Broken):
+                yield sse.encode({"error": _broken(one)})
+                return
+            yield sse.PING if one is None else sse.encode(one)
+    yield DONE
+
+
+def _broken(event: Broken) -> Json:
+    """Return the error of an answer that broke off: by then it is nobody's fault but the server's."""
+    return {**openai_wire.told(event.error), "type": "server_error", "param": None}
+
+
+# Responses
+
+
+async def responses(call: Call) -> AnyAnswer:
+    """Answer an input, whole or as events."""
+    asked = openai_responses.read(await call.request.json_object(), call.request.headers)
+    plan, first, events = await _begun(call, asked)
+    created = int(time.time())
+    if not asked.streams:
+        return json_response(openai_responses.response(plan, await _whole(call, first, events), asked, created))
+    return EventStream(_event_frames(openai_responses.Events(plan, asked, created), first, events))
+
+
+async def _event_frames(
+    telling: openai_responses.Events, first: Event, events: AsyncGenerator[Event]
+) -> AsyncGenerator[bytes]:
+    """Frame the events, each under its own name. There is no `[DONE]` in this dialect."""
+    async with aclosing(_told(telling, first, events)) as told:
+        async for one in told:
+            if isinstance(one, Broken):
+                for event in telling.failing(one.error):
+                    yield sse.encode(event, event=event["type"])
+                return
+            yield sse.PING if one is None else sse.encode(one, event=one["type"])
+
+
+async def no_such_response(call: Call) -> AnyAnswer:
+    """Responses are not kept to be fetched."""
+    raise NotFound("Responses are not kept here: there is none of this id.", code="not_found")
+
+
+# Both
+
+
+async def _begun(call: Call, asked: Asked) -> tuple[TurnPlan, Event, AsyncGenerator[Event]]:
+    """Prepare the turn and wait for its first event, so that what fails before it is an error of HTTP."""
+    plan = await run_db(prepare_turn, call.principal, asked.turn)
+    call.headers.update(openai_wire.attribution(plan))
+    events = stream_turn(plan)
+    try:
+        return plan, await unless_gone(call.request, anext(events)), events
+    except BaseException:
+        await events.aclose()
+        raise
+
+
+async def _whole(call: Call, first: Event, events: AsyncGenerator[Event]) -> Done:
+    """Return the end of an answer. Raises what broke it off."""
+
+    async def last() -> Event:
+        event = first
+        async with aclosing(events):
+            async for following in events:
+                event = following
+        return event
+
+    try:
+        event = await unless_gone(call.request, last())
+    finally:
+        await events.aclose()
+    if isinstance(event, Broken):
+        raise event.error
+    assert isinstance(event, Done)
+    return event
+
+
+async def _told(telling: Telling, first: Event, events: AsyncGenerator[Event]) -> AsyncGenerator[Json | Broken | None]:
+    """Yield what is told of each event, a break as it is, and None for silence."""
+    for one in telling.opening():
+        yield one
+    async with aclosing(paced(first, events, PING_S)) as paces:
+        async for event in paces:
+            if event is None or isinstance(event, Broken):
+                yield event
+                continue
+            for one in telling.closing(event) if isinstance(event, Done) else telling.token(event):
+                yield one
+
+
+# Models
+
+
+async def models(call: Call) -> AnyAnswer:
+    """List what can be named as a model: prompts that are live, and models of providers."""
+    found = await run_db(offered, call.principal)
+    return json_response({"object": "list", "data": [_model(one) for one in found]})
+
+
+async def model(call: Call) -> AnyAnswer:
+    """Return one of them by its name, with any `:`, `@` and `/` in it."""
+    name = call.request.params["model"]
+    found = await run_db(offered_as, call.principal, name)
+    if found is None:
+        raise llm.UnknownModel(name)
+    return json_response(_model(found))
+
+
+def _model(one: Offered) -> Json:
+    ends = {"shutdown_date": one.ends_on.isoformat()} if one.ends_on else {}
+    return {"id": one.name, "object": "model", "created": one.created, "owned_by": one.owner, **ends}
+
+
+# Everything else under /v1
+
+ANSWERED: Mapping[str, tuple[str, Answering]] = {
+    r"/v1/chat/completions": ("POST", chat_completions),
+    r"/v1/responses": ("POST", responses),
+    r"/v1/responses/(?P<response>[^/]+)": ("GET", no_such_response),
+    r"/v1/models": ("GET", models),
+    r"/v1/models/(?P<model>.+?)": ("GET", model),
+}
+
+
+async def anything_else(request: Request) -> Response:
+    """Answer 404, or 405 where another method would do, as JSON; nobody needs a key to learn that."""
+    path = request.scope["path"]
+    for pattern, (method, _) in ANSWERED.items():
+        if re.match(rf"{pattern}/?\Z", path):
+            message = f"{path} takes {method}, not {request.method}."
+            return _refusal(405, message, "method_not_allowed", {"Allow": method})
+    return _refusal(404, f"There is nothing at {request.method} {path}.", "unknown_url", {})
+
+
+def _refusal(status: int, message: str, code: str, headers: Mapping[str, str]) -> Response:
+    error: dict[str, Any] = {"message": message[:300], "type": "invalid_request_error", "param": None, "code": code}
+    return json_response({"error": error}, status=status, headers=headers)
+
+
+_route = partial(Route, on_error=on_error)
+ROUTES = [
+    *(
+        _route(frozenset({method}), re.compile(rf"{pattern}/?\Z"), face(answering))
+        for pattern, (method, answering) in ANSWERED.items()
+    ),
+    _route(METHODS, re.compile(r"/v1/(?s:.*)\Z"), anything_else),
+]
