@@ -16,6 +16,7 @@ from promptlab.llm.providers import scripted
 from promptlab.llm.types import FinishReason, Usage
 from prompts.services import authoring, deploying
 from tests.chat.openai_desk import Desk, answers, sent
+from tests.support.api import Api
 from tests.support.make import make_experiment, make_key, make_live, make_prompt, make_version
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
@@ -184,6 +185,8 @@ def test_the_request_is_rebuilt_to_the_byte_whatever_changed_since(desk: Desk) -
     assert [row.model for row in rows] == ["scripted-dated"] * 2
     assert [upstream_request(row, desk.team.pk) for row in rows] == model.requests
     assert model.requests[0].user not in ("", "u-1")
+    shown = Api(make_key(desk.team, "read")[1]).get(f"/messages/{rows[0].uid}").json()["upstream"]
+    assert shown == [{"role": "system", "content": "Greet Ann1."}, *said, {"role": "user", "content": "And 1?"}]
     assert sent(model.requests[1])[0] == ("system", "Welcome Ann2, 1.")
 
 

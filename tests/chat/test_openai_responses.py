@@ -9,10 +9,12 @@ import pytest
 from openai.types.responses import Response
 from pydantic import BaseModel
 
+from promptlab.accounts.access import SYSTEM
 from promptlab.chat.transcripts import upstream_request
 from promptlab.llm.errors import ProviderUnavailable
 from promptlab.llm.providers import scripted
 from promptlab.llm.types import FinishReason, Usage
+from prompts.services.naming import rename_prompt
 from tests.chat.openai_desk import Desk, answers, sent
 from tests.chat.test_openai_chat import PIECES
 from tests.support.make import make_live, make_prompt
@@ -219,3 +221,13 @@ def test_a_text_prompt_with_nothing_else_is_sent_alone(desk: Desk) -> None:
     assert sent(model.requests[0]) == [("system", "Tell a joke.")]
     assert answers()[0].sent_from is None
     assert upstream_request(answers()[0], desk.team.pk) == model.requests[0]
+
+
+def test_a_prompt_that_was_imported_and_renamed_answers_to_its_old_id(desk: Desk) -> None:
+    prompt = make_prompt(desk.team, "Tell a joke.", title="Joke", name="pmpt_68a1")
+    make_live(prompt.newest)  # type: ignore[arg-type]
+    rename_prompt(SYSTEM, prompt, "joke")
+    for told in ({"id": "pmpt_68a1"}, {"id": "pmpt_68a1", "version": "1"}):
+        said = desk.client.responses.create(prompt=told)  # type: ignore[call-overload]
+        assert said.output_text == "[instructions: Tell a joke.]"
+        assert said.prompt.id == "joke"

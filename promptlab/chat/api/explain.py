@@ -13,10 +13,9 @@ from rest_framework.response import Response
 from experiments import receipts
 from promptlab.accounts.access import require
 from promptlab.accounts.rest import HouseView
-from promptlab.chat.api.views import UpstreamOut
+from promptlab.chat.api.views import UpstreamOut, sent_for
 from promptlab.chat.explaining import Explanation, explain
 from promptlab.chat.models import Message
-from promptlab.chat.transcripts import upstream_messages
 
 
 class RuleOut(serializers.Serializer[Any]):
@@ -93,7 +92,6 @@ def _shape(found: Explanation, *, with_answer: bool) -> dict[str, Any]:
 
 
 def _answer(answer: Message) -> dict[str, Any]:
-    sent = [] if answer.is_external else upstream_messages(answer)
     return {
         "message_id": answer.uid,
         "unit_id": answer.unit_id,
@@ -101,5 +99,5 @@ def _answer(answer: Message) -> dict[str, Any]:
         "variables": answer.variables,
         "model": answer.model,
         "content": answer.content,
-        "upstream": [{"role": part.role, "content": part.content} for part in sent],
+        "upstream": [] if answer.is_external else sent_for(answer),
     }

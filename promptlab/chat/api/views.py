@@ -10,6 +10,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from promptlab import llm
 from promptlab.accounts.rest import HouseView
 from promptlab.chat.errors import ConversationNotFound, MessageNotFound
 from promptlab.chat.models import Conversation, Message
@@ -36,8 +37,26 @@ class MessageOut(serializers.ModelSerializer[Message]):
 
 
 class UpstreamOut(serializers.Serializer[Any]):
+    """One message as the model got it; calls of tools stand there only where there were some."""
+
     role = serializers.CharField()
     content = serializers.CharField()
+    tool_calls = serializers.ListField(child=serializers.DictField(), required=False)
+    tool_call_id = serializers.CharField(required=False)
+
+
+def sent_for(answer: Message) -> list[dict[str, Any]]:
+    """Return what was sent to the model for an answer."""
+    return [_sent(part) for part in upstream_messages(answer)]
+
+
+def _sent(part: llm.ChatMessage) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": part.role, "content": part.content}
+    if part.tool_calls:
+        said["tool_calls"] = list(part.tool_calls)
+    if part.tool_call_id:
+        said["tool_call_id"] = part.tool_call_id
+    return said
 
 
 class MessageDetailOut(MessageOut):
@@ -49,10 +68,8 @@ class MessageDetailOut(MessageOut):
         fields = [*MessageOut.Meta.fields, "upstream"]
 
     @extend_schema(responses=UpstreamOut(many=True))
-    def get_upstream(self, message: Message) -> list[dict[str, str]]:
-        if not message.is_answer:
-            return []
-        return [{"role": part.role, "content": part.content} for part in upstream_messages(message)]
+    def get_upstream(self, message: Message) -> list[dict[str, Any]]:
+        return sent_for(message) if message.is_answer else []
 
 
 NAMED = ("version__prompt", "environment", "experiment", "served_variant")

@@ -13,10 +13,10 @@ from django.core.management.base import BaseCommand, CommandError
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from promptlab.lib.errors import DomainError
+from prompts.management.plans import refused, say
 from prompts.management.teams import team_named
 from prompts.models import Prompt
 from prompts.services import directories, porting
-from prompts.services.porting import Plan
 
 
 class Command(BaseCommand):
@@ -41,20 +41,11 @@ class Command(BaseCommand):
                 return
             bundle = directories.read_all(directories.paths_in(there))
             act = porting.plan_import if options["dry_run"] else porting.run_import
-            self._say(act(SYSTEM, bundle, owner.pk))
+            say(self, act(SYSTEM, bundle, owner.pk))
         except DomainError as error:
-            told = [problem.detail for problem in error.problems] or [error.detail]
-            raise CommandError("\n".join(dict.fromkeys([error.detail, *told]))) from error
+            raise refused(error) from error
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
-
-    def _say(self, plan: Plan) -> None:
-        for item in plan.items:
-            self.stdout.write(f"{item.name}: {item.sentence}")
-        for notice in [*plan.notices, *(notice for item in plan.items for notice in item.notices)]:
-            self.stderr.write(notice)
-        if plan.problems:
-            raise CommandError("Nothing can be imported while something is wrong.")
 
     def _drift(self, folder: Path, team: Team) -> None:
         if not folder.is_dir():
