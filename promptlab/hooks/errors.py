@@ -5,13 +5,6 @@ from __future__ import annotations
 from promptlab.lib.errors import Conflict, Invalid, NotFound
 
 
-class AddressRefused(Invalid):
-    """One sentence for every reason: what is in our network must not be learned by trying."""
-
-    code = "address_refused"
-    detail = "Give an address that begins with https:// and leads to a public host, without a user name."
-
-
 class UnknownEventType(Invalid):
     code = "unknown_event_type"
     detail = "There is no event {type!r}. Events: {known}."

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from promptlab.hooks import addresses
-from promptlab.hooks.errors import AddressRefused
 from promptlab.hooks.services.posting import Outcome, Parcel, post_all
+from promptlab.lib.addresses import AddressRefused, is_public, resolve
 from promptlab.lib.sealing import seal
 from tests.hooks.receiver import receiving
 
@@ -80,12 +80,12 @@ def test_a_public_address_is_taken_apart_once(url: str, host: str, header: str, 
      "ff0e::1", "::ffff:8.8.8.8", "10.1.2.3", "127.0.0.1", "::1", "2001::1", "0.0.0.0"],
 )  # fmt: skip
 def test_what_python_takes_for_global_is_not_public_here(address: str) -> None:
-    assert addresses.is_public(ip_address(address)) is False
+    assert is_public(ip_address(address)) is False
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001:80e::200e"])
 def test_public_addresses_are_public(address: str) -> None:
-    assert addresses.is_public(ip_address(address)) is True
+    assert is_public(ip_address(address)) is True
 
 
 def leads_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
@@ -112,7 +112,7 @@ def test_a_name_is_refused_when_one_of_its_addresses_is_not_public(
 ) -> None:
     leads_to(monkeypatch, found)
     with pytest.raises(AddressRefused):
-        asyncio.run(addresses.resolve(addresses.parse("https://hooks.example.com")))
+        asyncio.run(resolve(addresses.parse("https://hooks.example.com")))
 
 
 def test_a_name_that_leads_inside_is_told_as_not_reached_and_never_called(monkeypatch: pytest.MonkeyPatch) -> None:

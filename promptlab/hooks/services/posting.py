@@ -15,9 +15,9 @@ from functools import cache
 import httpx
 
 from promptlab.hooks import addresses
-from promptlab.hooks.errors import AddressRefused
 from promptlab.hooks.models import Delivery
 from promptlab.hooks.services import signing
+from promptlab.lib.addresses import AddressRefused, resolve
 from promptlab.lib.logs import get_logger
 from promptlab.lib.sealing import CannotBeOpened, unseal
 
@@ -92,7 +92,7 @@ async def _post(one: Parcel) -> Outcome:
 
 async def _exchange(one: Parcel) -> Outcome:
     target = addresses.parse(one.url)
-    address = await addresses.resolve(target)
+    address = await resolve(target)
     # A client for each: connections and cookies are never shared between receivers.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=TIMEOUT_S) as client:
         request = client.build_request(
