@@ -15,7 +15,17 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.lib import logs
-from promptlab.lib.env import env_bool, env_float, env_int, env_list, env_mail, env_secret, env_str, env_url
+from promptlab.lib.env import (
+    env_allowed,
+    env_bool,
+    env_float,
+    env_int,
+    env_list,
+    env_mail,
+    env_secret,
+    env_str,
+    env_url,
+)
 from promptlab.lib.localsecret import local_secret
 
 # --- Where things are -------------------------------------------------------------------------------------------------
@@ -169,6 +179,7 @@ INSTALLED_APPS = [
     "csp",
     "promptlab.audit",
     "promptlab.accounts",
+    "promptlab.llm",
     "promptlab.hooks",
     "prompts",
     "experiments",
@@ -347,6 +358,9 @@ LLM_TIERS = env_list("LLM_TIERS")
 GENERATE_MAX_TOKENS = env_int("GENERATE_MAX_TOKENS", 4096, minimum=1)
 GENERATE_CACHE_S = env_int("GENERATE_CACHE_S", 3600, minimum=1)
 GENERATE_CACHE_MAX_S = env_int("GENERATE_CACHE_MAX_S", 86_400, minimum=1)
+LLM_ALLOWED_PRIVATE = env_list("LLM_ALLOWED_PRIVATE")
+LLM_KEY_HOSTS = env_list("LLM_KEY_HOSTS")
+LLM_KEYS = env_allowed("LLM_KEY_VARIABLES", "LLM_KEY_*")
 MESSAGE_LEASE_S = env_float("MESSAGE_LEASE_S", 30.0, minimum=1.0)
 
 # --- Webhooks and mail ------------------------------------------------------------------------------------------------

@@ -41,12 +41,14 @@ WORK = [
     (_("Results"), "dashboards:experiments"),
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),
+    (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [
     (_("People"), "admin:accounts_user_changelist"),
     (_("Teams"), "admin:accounts_team_changelist"),
     (_("Environments"), "admin:prompts_environment_changelist"),
     (_("Fields of prompts"), "admin:prompts_metadatafield_changelist"),
+    (_("Providers"), "admin:llm_provider_changelist"),
     (_("API keys"), "admin:accounts_apikey_changelist"),
     (_("Webhooks"), "admin:hooks_endpoint_changelist"),
     (_("Webhook deliveries"), "admin:hooks_delivery_changelist"),

@@ -21,6 +21,7 @@ API: list[URLPattern | URLResolver] = [
     path("", include("promptlab.chat.api.urls")),
     path("", include("promptlab.accounts.api")),
     path("", include("promptlab.hooks.api.urls")),
+    path("", include("promptlab.llm.api.urls")),
 ]
 
 urlpatterns = [

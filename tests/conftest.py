@@ -94,6 +94,7 @@ def _no_memory() -> None:
     from experiments import bundle, delivery, moves
     from promptlab.accounts import auth
     from promptlab.lib import push, queue, redis
+    from promptlab.llm import keeping
     from promptlab.llm.resilience import breakers
     from prompts import revisions
     from prompts.services import counting
@@ -108,6 +109,7 @@ def _no_memory() -> None:
     auth.verified.clear()
     redis.breaker.answered()
     breakers.clear()
+    keeping.forget()
 
 
 @pytest.fixture

@@ -34,7 +34,9 @@ class Scope(StrEnum):
 VIEW = frozenset({"prompt.read", "experiment.read", "feedback.read", "chat.read", "chat.use"})
 WRITE = VIEW | {"prompt.write", "prompt.deploy_development", "experiment.write", "chat.write"}
 PUBLISH = frozenset({"prompt.deploy", "prompt.deploy_development", "experiment.run"})
-ADMINISTER = frozenset({"team.admin", "key.admin", "audit.read", "webhook.admin", "prompt.break_glass"})
+ADMINISTER = frozenset(
+    {"team.admin", "key.admin", "audit.read", "webhook.admin", "provider.admin", "prompt.break_glass"}
+)
 COMMENT = frozenset({"prompt.comment"})
 
 OF_ROLE: Mapping[str, frozenset[str]] = {

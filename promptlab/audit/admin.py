@@ -76,6 +76,16 @@ SENTENCES: dict[str, Any] = {
     "webhook.tested": _("tried out the webhook to %(what)s"),
     "webhook.replayed": _("sent something again to %(what)s"),
     "webhook.disabled": _("switched off the webhook to %(what)s"),
+    "provider.created": _("set up the provider %(what)s"),
+    "provider.changed": _("changed the provider %(what)s"),
+    "provider.removed": _("removed the provider %(what)s"),
+    "provider.checked": _("checked the connection to %(what)s"),
+    "model.created": _("set up the model %(what)s"),
+    "model.changed": _("changed the model %(what)s"),
+    "model.removed": _("removed the model %(what)s"),
+    "price.set": _("wrote down a price: %(what)s"),
+    "price.removed": _("removed a price: %(what)s"),
+    "messages.repriced": _("re-priced answers of %(what)s"),
 }
 
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -84,7 +94,10 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "experiments": (_("Experiments"), ("experiment.",)),
     "people": (_("People and teams"), ("member.", "person.", "team.")),
     "keys": (_("API keys"), ("key.",)),
-    "settings": (_("Settings"), ("environment.", "webhook.", "retention.", "conversation.")),
+    "settings": (
+        _("Settings"),
+        ("environment.", "webhook.", "retention.", "conversation.", "provider.", "model.", "price.", "messages."),
+    ),
 }
 """Kind -> (what people call it, how its verbs begin)."""
 

@@ -77,4 +77,4 @@ def _of_version(name: str, version: Version) -> Offered:
 
 
 def _models() -> list[Offered]:
-    return [Offered(name, llm.resolve(name).provider) for name in llm.models()]
+    return [Offered(name, llm.resolve(name).provider) for name in llm.model_names()]

@@ -22,6 +22,27 @@ problems: list[BadSetting] = []
 """What could not be read so far; `promptlab.checks` reports it, so that one start shows every mistake."""
 
 
+OURS = frozenset(
+    f"{name}{end}"
+    for name in (
+        "SECRET_KEY",
+        "API_KEY_PEPPER",
+        "SIGNING_KEYS",
+        "BUNDLE_KEY",
+        "ENCRYPTION_KEYS",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "CELERY_BROKER_URL",
+        "EMAIL_URL",
+        "LLM_KEY_VARIABLES",
+        "LLM_KEY_HOSTS",
+    )
+    for end in ("", "_FILE")
+)
+"""Variables that nobody may use as the key of something else."""
+LEAST_PREFIX = 4
+
+
 def env_str(name: str, default: str = "") -> str:
     """Return the variable, stripped; `default` when unset or empty."""
     return os.environ.get(name, "").strip() or default
@@ -77,6 +98,22 @@ def env_bool(name: str, default: bool = False) -> bool:
 def env_list(name: str, default: str = "") -> list[str]:
     """Return the comma-separated variable as a list without blanks."""
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_allowed(name: str, default: str) -> dict[str, str]:
+    """Return the variables that others may use by name: those that the list allows, without the ones of our settings.
+
+    An entry is a name, or the beginning of names and a `*`; one that begins with `*` is noted and allows nothing.
+    """
+    found: dict[str, str] = {}
+    for pattern in env_list(name, default):
+        start, star, rest = pattern.partition("*")
+        if rest or len(start) < LEAST_PREFIX:
+            problems.append(BadSetting(name, f"{pattern!r} is neither a name nor {LEAST_PREFIX} letters and a *."))
+            continue
+        allowed = (one for one in os.environ if one == start or (star and one.startswith(start)))
+        found |= {one: os.environ[one].strip() for one in allowed if one not in OURS}
+    return found
 
 
 def env_secret(name: str) -> str:

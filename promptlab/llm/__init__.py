@@ -3,7 +3,7 @@
 Nothing heavy is imported until it is needed: not the SDK, not the tokenizer, not the price tables.
 """
 
-from promptlab.llm.catalog import ModelInfo, models, price, resolve
+from promptlab.llm.catalog import ModelInfo, model_names, price, resolve
 from promptlab.llm.draining import Rest
 from promptlab.llm.errors import (
     BadRequest,
@@ -64,7 +64,7 @@ __all__ = [
     "astream",
     "complete",
     "estimate",
-    "models",
+    "model_names",
     "price",
     "resolve",
 ]

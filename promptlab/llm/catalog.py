@@ -42,8 +42,8 @@ class ModelInfo:
     @property
     def context_window(self) -> int | None:
         """The tokens that prompt and answer may have together; `None` when unknown. The first look loads the tables."""
-        rates = None if self.provider == ECHO else _rates(self.name, datetime.now(UTC).date())
-        return rates.context_window if rates else None
+        listed = None if self.provider == ECHO else rates(self.name, datetime.now(UTC))
+        return listed.context_window if listed else None
 
 
 def resolve(model: str) -> ModelInfo:
@@ -65,7 +65,7 @@ def resolve(model: str) -> ModelInfo:
     return ModelInfo(name, OPENAI)
 
 
-def models() -> list[str]:
+def model_names() -> list[str]:
     """Return the names to offer: the default first, then those of the setting, then echo; each once."""
     settings = config.current()
     return list(dict.fromkeys((settings.default_model, *settings.models, ECHO)))
@@ -95,39 +95,57 @@ async def aprice(info: ModelInfo, answered_by: str, usage: Usage, at: datetime) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Rates:
+class Rates:
     """USD per token; `None` where the price of one token depends on how many there are."""
 
     input_usd: Decimal | None
     cached_usd: Decimal | None
+    cache_write_usd: Decimal | None
     output_usd: Decimal | None
     context_window: int | None
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether every token costs the same, however many there are."""
+        return None not in (self.input_usd, self.cached_usd, self.cache_write_usd, self.output_usd)
+
+
+def rates(name: str, at: datetime, table: str = OPENAI) -> Rates | None:
+    """Return what the table of a provider says of that day, or `None` for a model that it does not list."""
+    return _rates(name, at.astimezone(UTC).date(), table)
+
+
+def tiered_cost(name: str, usage: Usage, at: datetime, table: str = OPENAI) -> Decimal:
+    """Return the cost in USD where it depends on how many tokens there are. Only for what `rates` knows."""
+    return _look_up(name, usage, at, table).total_price
+
 
 def _cost(name: str, usage: Usage, at: datetime) -> Decimal | None:
-    rates = _rates(name, at.astimezone(UTC).date())
-    if rates is None:
+    listed = rates(name, at)
+    if listed is None:
         return None
-    if rates.input_usd is None or rates.cached_usd is None or rates.output_usd is None:
-        return _look_up(name, usage, at).total_price
-    fresh_tokens = usage.input_tokens - usage.cached_tokens
-    paid_input = fresh_tokens * rates.input_usd + usage.cached_tokens * rates.cached_usd
-    return paid_input + usage.output_tokens * rates.output_usd
+    if listed.input_usd is None or listed.cached_usd is None or listed.output_usd is None:
+        return tiered_cost(name, usage, at)
+    written_usd = listed.input_usd if listed.cache_write_usd is None else listed.cache_write_usd
+    fresh_tokens = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    paid_input = fresh_tokens * listed.input_usd + usage.cached_tokens * listed.cached_usd
+    return paid_input + usage.cache_write_tokens * written_usd + usage.output_tokens * listed.output_usd
 
 
 @functools.lru_cache(maxsize=1024)
-def _rates(name: str, day: date) -> _Rates | None:
+def _rates(name: str, day: date, table: str) -> Rates | None:
     """Return the prices of that day, or `None`. Kept, as a look-up takes 70 µs; bounded, as names come from anybody."""
     try:
-        found = _look_up(name, Usage(0, 0), datetime.combine(day, time(12), UTC))
+        found = _look_up(name, Usage(0, 0), datetime.combine(day, time(12), UTC), table)
     except LookupError:
         return None
     listed = found.model_price
     if listed.input_mtok is None or listed.output_mtok is None:
         return None
-    return _Rates(
+    return Rates(
         input_usd=_per_token(listed.input_mtok),
         cached_usd=_per_token(listed.cache_read_mtok or listed.input_mtok),
+        cache_write_usd=_per_token(listed.cache_write_mtok or listed.input_mtok),
         output_usd=_per_token(listed.output_mtok),
         context_window=found.model.context_window,
     )
@@ -137,7 +155,7 @@ def _per_token(per_million: Decimal | TieredPrices) -> Decimal | None:
     return per_million / 1_000_000 if isinstance(per_million, Decimal) else None
 
 
-def _look_up(name: str, usage: Usage, at: datetime) -> PriceCalculation:
+def _look_up(name: str, usage: Usage, at: datetime, table: str) -> PriceCalculation:
     """Return the tables' own calculation. Raises LookupError for a model that they do not list."""
     import genai_prices
 
@@ -145,5 +163,6 @@ def _look_up(name: str, usage: Usage, at: datetime) -> PriceCalculation:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
     )
-    return genai_prices.calc_price(counted, name, provider_id=OPENAI, genai_request_timestamp=at)
+    return genai_prices.calc_price(counted, name, provider_id=table, genai_request_timestamp=at)

@@ -147,7 +147,7 @@ def _unix(text: str) -> str:
 
 
 def _model_choices(current: str) -> list[tuple[str, Any]]:
-    names = dict.fromkeys([current, *llm.models()] if current else llm.models())
+    names = dict.fromkeys([current, *llm.model_names()] if current else llm.model_names())
     return [("", _("The default model")), *((name, name) for name in names)]
 
 

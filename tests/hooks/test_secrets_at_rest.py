@@ -70,8 +70,8 @@ def test_a_replaced_key_changes_no_signature(team: Team, receiver: Receiver, set
     endpoint, before = endpoints.create_endpoint(SYSTEM, team.pk, url=receiver.url)
     _, secret = endpoints.rotate_secret(SYSTEM, endpoint)
     settings.ENCRYPTION_KEYS = [NEW, OLD]
-    assert rotated() == "Webhooks sealed with the first key: 1.\n"
-    assert rotated() == "Webhooks sealed with the first key: 0.\n"
+    assert "Webhooks sealed with the first key: 1.\n" in rotated()
+    assert "Webhooks sealed with the first key: 0.\n" in rotated()
     settings.ENCRYPTION_KEYS = [NEW]
     happen(team)
     fan_out_and_send()

@@ -37,9 +37,9 @@ def test_what_cannot_be_a_model_is_unknown(model: str) -> None:
 
 def test_the_offer_lists_each_model_once_with_the_default_first() -> None:
     with override_settings(LLM_DEFAULT_MODEL="gpt-4o", LLM_MODELS=["gpt-4o-mini", "gpt-4o"]):
-        assert llm.models() == ["gpt-4o", "gpt-4o-mini", "echo"]
+        assert llm.model_names() == ["gpt-4o", "gpt-4o-mini", "echo"]
     with override_settings(LLM_DEFAULT_MODEL="echo", LLM_MODELS=[]):
-        assert llm.models() == ["echo"]
+        assert llm.model_names() == ["echo"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from promptlab.accounts.models import ApiKey, Team, User
 from promptlab.chat.models import Conversation, Message
 from promptlab.hooks.models import Delivery
 from promptlab.hooks.services import endpoints
+from promptlab.llm.models import LanguageModel, Provider
+from promptlab.llm.services import modelling, providing
 from prompts.models import Environment, Prompt, Version
 from prompts.services import authoring, deploying
 from prompts.services.contents import content_of
@@ -163,3 +165,17 @@ def make_delivery(team: Team) -> Delivery:
     """Return a delivery to a webhook of the team."""
     endpoint, _ = endpoints.create_endpoint(SYSTEM, team.pk, url="https://hooks.example.com/in")
     return endpoints.send_test(SYSTEM, endpoint)
+
+
+def make_provider(team: Team, **fields: Any) -> Provider:
+    """Return a provider: OpenAI with a key, unless told otherwise."""
+    named = {"name": f"Provider {next(_numbers)}", "kind": "openai", "key": "sk-canary-0123456789-7f3a", **fields}
+    if named["kind"] in ("server", "echo") or named.get("key_variable"):
+        named.pop("key" if "key" not in fields else "", None)
+    return providing.create_provider(SYSTEM, team.pk, named)  # type: ignore[arg-type]
+
+
+def make_model(provider: Provider, name: str = "", **fields: Any) -> LanguageModel:
+    """Return a model of a provider."""
+    named: Any = {"name": name or f"model-{next(_numbers)}", **fields}
+    return modelling.create_model(SYSTEM, provider, named)
