@@ -9,6 +9,7 @@ from prompts.api import (
     convergence,
     deployments,
     drafts,
+    estimating,
     heartbeats,
     labels,
     plans,
@@ -72,6 +73,7 @@ urlpatterns = [
     re_path(r"^deployments/(?P<pk>\d+)/?$", deployments.DeploymentDetail.as_view()),
     re_path(r"^deployments/(?P<pk>\d+)/convergence/?$", convergence.DeploymentConvergence.as_view()),
     re_path(r"^environments/(?P<name>[^/]+)/convergence/?$", convergence.EnvironmentConvergence.as_view()),
+    re_path(r"^estimate/?$", estimating.Estimate.as_view()),
     re_path(r"^export/?$", porting.Export.as_view()),
     re_path(r"^import/?$", porting.Import.as_view()),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,13 +13,23 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 
 from promptlab import urls
-from promptlab.accounts.access import OF_SCOPE, Scope
+from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
 from promptlab.chat.services.external import receipt_of
+from promptlab.llm.services import price_list
 from prompts.models import Environment
 from tests.support.api import Api
 from tests.support.cast import Cast
-from tests.support.make import make_delivery, make_experiment, make_key, make_message, make_prompt, make_version
+from tests.support.make import (
+    make_delivery,
+    make_experiment,
+    make_key,
+    make_message,
+    make_model,
+    make_prompt,
+    make_provider,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +57,7 @@ EXPERIMENT = {
         {"key": "new", "version": 2, "weight": 50},
     ],
 }
+PRICE = {"model": "llama", "token": "input", "usd_per_million": "1"}
 CALLS = [
     Call("GET", "/collections", "prompt.read", is_own=True),
     Call("POST", "/collections", "prompt.write", {"name": "New"}, is_own=True),
@@ -161,6 +173,21 @@ CALLS = [
     Call("POST", "/webhooks/{webhook}/test", "webhook.admin"),
     Call("GET", "/webhooks/{webhook}/deliveries", "webhook.admin"),
     Call("POST", "/webhooks/deliveries/{delivery}/replay", "webhook.admin"),
+    Call("GET", "/providers", "provider.admin", is_own=True),
+    Call("POST", "/providers", "provider.admin", {"name": "New", "kind": "echo"}, is_own=True),
+    Call("GET", "/providers/{provider}", "provider.admin"),
+    Call("PATCH", "/providers/{provider}", "provider.admin", {"region_note": "EU"}),
+    Call("DELETE", "/providers/{provider}?confirm=Practice", "provider.admin"),
+    Call("POST", "/providers/{provider}/check", "provider.admin"),
+    Call("GET", "/providers/{provider}/prices", "provider.admin"),
+    Call("POST", "/providers/{provider}/prices", "provider.admin", PRICE),
+    Call("DELETE", "/prices/{price}", "provider.admin"),
+    Call("GET", "/models", "prompt.read", is_own=True),
+    Call("POST", "/models", "provider.admin", {"provider_id": "{provider}", "name": "new"}),
+    Call("GET", "/models/{model}", "prompt.read"),
+    Call("PATCH", "/models/{model}", "provider.admin", {"tier": "economy"}),
+    Call("DELETE", "/models/{model}", "provider.admin"),
+    Call("POST", "/estimate", "prompt.read", {"text": "Hello"}, is_own=True),
 ]
 
 
@@ -194,7 +221,15 @@ def ids(cast: Cast) -> dict[str, Any]:
         "key": make_key(cast.team)[0].pk,
         "webhook": delivery.endpoint_id,
         "delivery": delivery.pk,
+        **_answering(cast),
     }
+
+
+def _answering(cast: Cast) -> dict[str, Any]:
+    """Return who answers, with what, and what that costs."""
+    provider = make_provider(cast.team, name="Practice", kind="echo")
+    price = price_list.set_price(SYSTEM, provider, model="echo", token="input", usd_per_million=Decimal(1))
+    return {"provider": provider.pk, "model": make_model(provider, "rehearsal").pk, "price": price.pk}
 
 
 def _talk(cast: Cast, api: Api) -> dict[str, Any]:
@@ -228,7 +263,7 @@ def send(api: Api, call: Call, ids: dict[str, Any]) -> Any:
     """Send the call and take back what it changed."""
     with transaction.atomic():
         path = "/api/v1" + call.path.format(**ids)
-        body = {k: v.format(**ids) if v == "{other_tag}" else v for k, v in (call.body or {}).items()}
+        body = {k: v.format(**ids) if v in ("{other_tag}", "{provider}") else v for k, v in (call.body or {}).items()}
         answer = api._send(call.method, path, body) if call.method != "GET" else api.get(path)
         transaction.set_rollback(True)
     return answer
@@ -277,7 +312,7 @@ def test_a_viewer_changes_nothing(cast: Cast, ids: dict[str, Any]) -> None:
         if not call.needs.endswith((".write", ".deploy", ".run", ".admin")):
             continue
         answer = send(viewer, call, ids)
-        if call.needs in ("key.admin", "webhook.admin"):
+        if call.needs in ("key.admin", "webhook.admin", "provider.admin"):
             assert answer.status_code in (403, 404) or shows_nothing(answer.json()), call
         else:
             assert (answer.status_code, answer.json()["data"]["needs"]) == (403, call.needs), call

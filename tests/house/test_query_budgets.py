@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from promptlab.chat.services.external import receipt_of
 from promptlab.hooks.models import Endpoint
 from promptlab.hooks.services import endpoints
 from promptlab.lib.asgi import HotRoutes
+from promptlab.llm.models import Provider
+from promptlab.llm.services import price_list
 from prompts.models import Prompt, Version
 from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, usage
 from prompts.services.collecting import Place
@@ -32,7 +35,9 @@ from tests.support.make import (
     make_key,
     make_live,
     make_message,
+    make_model,
     make_prompt,
+    make_provider,
     make_user,
     make_version,
 )
@@ -76,6 +81,7 @@ class Library:
             make_version(self.prompt)
             self._talk()
             make_key(self.team)
+            self._answer()
             endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
 
@@ -89,6 +95,14 @@ class Library:
         where, now = named(self.team.pk, "preview-acme"), timezone.now()
         freeze(SYSTEM, where, starts_at=now, ends_at=now + timedelta(days=1), reason="Holidays")
         return scheduling.schedule(SYSTEM, newest, where, now + timedelta(days=1)).pk
+
+    def _answer(self) -> None:
+        """Add a provider, a model of it, and a price and a model of the one that is there."""
+        make_model(make_provider(self.team, kind="echo"))
+        provider = Provider.objects.get(pk=self.ids["provider"])
+        other = make_model(provider)
+        make_model(provider, fallbacks=[other.name])
+        price_list.set_price(SYSTEM, provider, model=other.name, token="input", usd_per_million=Decimal(1))
 
     def _say(self, conversation_id: int) -> Message:
         said = {"role": "user", "state": "completed", "content": "Q", "conversation_id": conversation_id}
@@ -127,6 +141,9 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     ids["collection"] = collecting.create_collection(SYSTEM, team.pk, name="Emails").pk
     found = Library(team, api, prompt, ids)
     ids["webhook"] = make_delivery(team).endpoint_id
+    provider = make_provider(team)
+    ids["provider"] = provider.pk
+    ids["model"] = make_model(provider, fallbacks=[make_model(provider).name]).pk
     create_environment(SYSTEM, team.pk, name="preview-acme")
     ids["schedule"] = found._talk()
     ids["message"] = found._say(conversation.pk).uid
