@@ -44,7 +44,8 @@ class Served:
 class Observation:
     """What one event adds. `at` is when it arrived; `ratings` and `ups` are differences, and may be negative.
 
-    Requests make an exposure; ratings never do. `cost_usd` None adds nothing: `is_unpriced` counts unknown costs.
+    Requests make an exposure; ratings never do. `cost_usd` None adds nothing: `is_unpriced` counts unknown costs. When
+    costs become known later, `cost_usd` is the difference and `unpriced` takes the unknown ones back.
     """
 
     served: Served
@@ -59,6 +60,7 @@ class Observation:
     output_tokens: int = 0
     cost_usd: Decimal | None = None
     is_unpriced: bool = False
+    unpriced: int = 0
     latency_ms: int = 0
 
 
@@ -123,7 +125,7 @@ def _add_events(sums: dict[str, Number], one: Observation) -> None:
     for name in ("requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms"):
         sums[name] += getattr(one, name)
     sums["cost_usd"] += one.cost_usd or Decimal(0)
-    sums["unpriced"] += one.is_unpriced
+    sums["unpriced"] += one.is_unpriced + one.unpriced
 
 
 def _add_to_row(cell: Cell, added: dict[str, Number]) -> None:

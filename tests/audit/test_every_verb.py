@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -21,9 +22,10 @@ from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation
-from promptlab.chat.services import conversations
+from promptlab.chat.services import conversations, repricing
 from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
+from promptlab.llm.services import checking, modelling, price_list, providing
 from prompts.models import Prompt, Version
 from prompts.porting.bundle import Bundle
 from prompts.services import (
@@ -44,7 +46,18 @@ from prompts.services import (
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
 from tests.support.cast import Cast
-from tests.support.make import make_delivery, make_experiment, make_key, make_live, make_prompt, make_user, make_version
+from tests.support.make import (
+    make_delivery,
+    make_experiment,
+    make_key,
+    make_live,
+    make_message,
+    make_model,
+    make_prompt,
+    make_provider,
+    make_user,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 MODULES = (
@@ -66,6 +79,11 @@ MODULES = (
     "promptlab.hooks.services.endpoints",
     "promptlab.hooks.services.choosing",
     "promptlab.chat.services.conversations",
+    "promptlab.llm.services.providing",
+    "promptlab.llm.services.modelling",
+    "promptlab.llm.services.price_list",
+    "promptlab.llm.services.checking",
+    "promptlab.chat.services.repricing",
 )
 
 
@@ -279,6 +297,38 @@ def _endpoint(act: Callable[..., object], **changes: Any) -> Callable[[World], S
     return prepare
 
 
+def _provider(act: Callable[..., object], *said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = make_provider(w.cast.team, name="Old", kind="echo")
+        return lambda: act(w.cleo, one, *said)
+
+    return prepare
+
+
+def _model(act: Callable[..., object], *said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = make_model(make_provider(w.cast.team))
+        return lambda: act(w.cleo, one, *said)
+
+    return prepare
+
+
+def _set_price(w: World) -> Step:
+    one, start = make_provider(w.cast.team), timezone.now()
+    said = {"model": "gpt-5", "token": "input", "usd_per_million": Decimal(1), "valid_from": start}
+    return lambda: price_list.set_price(w.cleo, one, **said)
+
+
+def _remove_price(w: World) -> Step:
+    one: Any = _set_price(w)()
+    return lambda: price_list.remove_price(w.cleo, one)
+
+
+def _reprice(w: World) -> Step:
+    make_message(w.first, cost_usd=None)
+    return lambda: repricing.reprice(w.cleo, w.cast.team)
+
+
 def _replay(w: World) -> Step:
     one = make_delivery(w.cast.team)
     return lambda: endpoints.replay(w.cleo, one)
@@ -407,6 +457,19 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "remove_endpoint": (_endpoint(endpoints.remove_endpoint), ["webhook.removed"]),
     "send_test": (_endpoint(endpoints.send_test), ["webhook.tested"]),
     "replay": (_replay, ["webhook.replayed"]),
+    "create_provider": (
+        lambda w: lambda: providing.create_provider(w.cleo, w.team_id, {"name": "New", "kind": "echo"}),
+        ["provider.created"],
+    ),
+    "update_provider": (_provider(providing.update_provider, {"region_note": "EU"}), ["provider.changed"]),
+    "remove_provider": (_provider(providing.remove_provider), ["provider.removed"]),
+    "check_provider": (_provider(checking.check_provider), ["provider.checked"]),
+    "create_model": (_provider(modelling.create_model, {"name": "new"}), ["model.created"]),
+    "update_model": (_model(modelling.update_model, {"tier": "economy"}), ["model.changed"]),
+    "remove_model": (_model(modelling.remove_model), ["model.removed"]),
+    "set_price": (_set_price, ["price.set"]),
+    "remove_price": (_remove_price, ["price.removed"]),
+    "reprice": (_reprice, ["messages.repriced"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
 }
 REPEATABLE = (
@@ -418,6 +481,7 @@ REPEATABLE = (
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
+    "update_provider", "update_model", "set_price", "reprice",
 )  # fmt: skip
 """Verbs that change nothing when they are done a second time."""
 
