@@ -239,9 +239,14 @@ def _none_left(errors: Sequence[LLMError]) -> NoRouteLeft:
     return NoRouteLeft(retry_after_s=max(in_reason, default=RETRY_AFTER_S), routes=len(errors))
 
 
+def _own_name(route: Route) -> str:
+    """Return the provider's name with its version: two teams may call theirs the same, and a new key begins anew."""
+    return f"{route.provider}@{route.version}" if route.version else route.provider
+
+
 async def _ask(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
     """Yield what the route gives; ask it a second time when it fails before the first token and may do better."""
-    breaker = breakers.of(call.route.provider, call.route.model)
+    breaker = breakers.of(_own_name(call.route), call.route.model)
     breaker.retries.fill()
     for attempt in (1, 2):
         try:

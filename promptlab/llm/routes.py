@@ -6,7 +6,7 @@ A model that is in no row has no way here: then the settings say how it is reach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 
@@ -34,6 +34,7 @@ class Known:
     route: Route | None = None
     problem: ProviderNotReady | None = None
     fallbacks: Sequence[str] = ()
+    window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,12 @@ def routes_for(team_id: int, model: str) -> tuple[Route, ...]:
         assert known.problem is not None
         raise ProviderNotReady(**known.problem.data)
     return routes
+
+
+def window_of(team_id: int, model: str) -> int | None:
+    """Return the context window that a team's row gives a model, in tokens; None where it says nothing."""
+    known = _shelves.of(team_id).models.get(model)
+    return known.window if known else None
 
 
 def model_of_tier(team_id: int, tier: str) -> str:
@@ -107,11 +114,12 @@ def _load(team_id: int) -> Shelf:
 def _known(row: LanguageModel, fallbacks: Sequence[str]) -> Known:
     if not (row.is_on and row.provider.is_on):
         return Known(row.name, row.tier, is_on=False)
+    known = Known(row.name, row.tier, is_on=True, fallbacks=fallbacks, window=row.context_window)
     try:
         route = route_to(row.provider, row.upstream_name)
     except ProviderNotReady as error:
-        return Known(row.name, row.tier, is_on=True, problem=error, fallbacks=fallbacks)
-    return Known(row.name, row.tier, is_on=True, route=route, fallbacks=fallbacks)
+        return replace(known, problem=error)
+    return replace(known, route=route)
 
 
 def _address(provider: Provider) -> str:

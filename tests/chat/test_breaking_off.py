@@ -146,7 +146,7 @@ def test_the_first_outcome_counts(counter: Counter) -> None:
     counter.say()
     (row,) = answers()
     Message.objects.filter(pk=row.pk).update(state="abandoned", content="")
-    answer = ending.Answer(row.pk, row.uid, row.conversation_id)
+    answer = ending.Answer(row.pk, row.uid, row.conversation_id, row.conversation.team_id)
     failed = ending.Outcome.of(None, ProviderUnavailable(), "x", None)
     assert ending.finish_turn(answer, failed) is False
     assert answers()[0].state == "abandoned"
@@ -158,7 +158,7 @@ def test_an_answer_that_ends_while_another_turn_is_prepared_ends_after_it(counte
     counter.say()
     row = answers()[0]
     Message.objects.filter(pk=row.pk).update(state="streaming", ended_at=None)
-    answer = ending.Answer(row.pk, row.uid, row.conversation_id)
+    answer = ending.Answer(row.pk, row.uid, row.conversation_id, row.conversation.team_id)
 
     def finish() -> None:
         ending.finish_turn(answer, ending.Outcome.of(None, None, "x", None))

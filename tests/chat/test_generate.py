@@ -16,7 +16,7 @@ from promptlab.llm.providers import scripted
 from promptlab.llm.types import Usage
 from tests.chat.conftest import Counter, answers
 from tests.support.asgi import Answer, acall
-from tests.support.make import make_experiment, make_key, make_live, make_prompt, make_team
+from tests.support.make import make_experiment, make_key, make_live, make_model, make_prompt, make_provider, make_team
 
 MUST_HAVE = {"content", "cached", "model_used", "tokens_used", "request_id", "cost_usd", "message_id"}
 BY_NAME = {"prompt_name": "greeting", "variables": {"name": "Ann"}}
@@ -102,11 +102,20 @@ def test_settings_of_the_call_go_before_the_version_s(counter: Counter) -> None:
     assert third == {"max_tokens": 4096}
 
 
-def test_a_tier_is_the_model_that_was_chosen_for_it(counter: Counter, settings: Any) -> None:
-    settings.LLM_TIERS = ["economy=echo"]
-    assert generate(counter, prompt="Hi", tier="economy").json()["model_used"] == "echo"
+def test_a_tier_is_the_model_that_was_chosen_for_it(counter: Counter) -> None:
+    ours = make_provider(counter.prompt.team, kind="echo")
+    make_model(ours, "small", upstream_name="echo", tier="economy")
+    body = generate(counter, prompt="Hi", tier="economy").json()
+    assert body["model_used"] == "echo"
+    answer = Message.objects.get(uid=body["message_id"])
+    assert (answer.provider, answer.asked_model, answer.cost_usd, answer.prices) == (
+        ours.name,
+        "small",
+        0,
+        {"source": "free"},
+    )
     refused = generate(counter, prompt="Hi", tier="premium").json()
-    assert (refused["code"], refused["errors"][0]["field"]) == ("tier_without_model", "tier")
+    assert (refused["code"], refused["errors"][0]["field"]) == ("no_model_of_tier", "tier")
 
 
 def test_who_is_assigned_is_served_their_variant_and_it_is_counted(counter: Counter) -> None:

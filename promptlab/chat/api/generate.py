@@ -21,7 +21,7 @@ from promptlab.chat.services.generating import (
     prepare_generate,
 )
 from promptlab.chat.services.replaying import done_again, once
-from promptlab.chat.services.tiers import TIERS
+from promptlab.chat.services.streams import Place
 from promptlab.lib.asgi import Request, Response, json_response, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.idempotency import HEADER, REPLAYED
@@ -29,6 +29,7 @@ from promptlab.lib.logs import request_id
 from promptlab.lib.openapi import hot_paths, operation
 from promptlab.lib.ratelimit import acheck
 from promptlab.lib.threads import run_db
+from promptlab.llm.models import LanguageModel
 
 TEXTS = ("prompt", "prompt_name", "environment", "session_id", "user", "unit_id", "model", "tier")
 
@@ -40,13 +41,14 @@ async def answer(request: Request) -> Response:
     body = await request.json_object()
     wanted = _wanted(body)
     call = call_of(principal, request.method, request.scope["path"], request.headers.get(HEADER, ""), body)
-    plan = await run_db(once, call, partial(prepare_generate, principal, wanted), _uid)
     headers = verdict.headers()
-    if isinstance(plan, Message):
-        generated = await run_db(_again, plan)
-        headers |= REPLAYED
-    else:
-        generated = await unless_gone(request, generate(plan))
+    with Place(f"key:{principal.id}"):
+        plan = await run_db(once, call, partial(prepare_generate, principal, wanted), _uid)
+        if isinstance(plan, Message):
+            generated = await run_db(_again, plan)
+            headers |= REPLAYED
+        else:
+            generated = await unless_gone(request, generate(plan))
     return json_response(_shape(generated), headers={**headers, **attribution(generated.plan.turn)})
 
 
@@ -145,7 +147,7 @@ hot_paths["/api/v1/generate"] = {
             "type": "object",
             "properties": {
                 **dict.fromkeys(TEXTS, _TEXT),
-                "tier": {"type": "string", "enum": list(TIERS)},
+                "tier": {"type": "string", "enum": LanguageModel.Tier.values},
                 "variables": {"type": "object"},
                 "max_tokens": {"type": "integer", "minimum": 1},
                 "temperature": {"type": "number", "minimum": 0, "maximum": 2},

@@ -19,8 +19,9 @@ from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.chat.api import openai_chat, openai_responses, openai_wire
 from promptlab.chat.api.openai_wire import Asked, Json
-from promptlab.chat.api.pacing import paced
+from promptlab.chat.api.pacing import leave, paced
 from promptlab.chat.offering import Offered, offered, offered_as
+from promptlab.chat.services.streams import Place
 from promptlab.chat.services.turn import Broken, Done, Token, TurnPlan, prepare_turn, stream_turn
 from promptlab.lib import sse
 from promptlab.lib.asgi import (
@@ -109,12 +110,14 @@ def on_error(error: DomainError) -> Response:
 async def chat_completions(call: Call) -> AnyAnswer:
     """Answer messages, whole or as chunks."""
     asked = openai_chat.read(await call.request.json_object(), call.request.headers)
-    plan, first, events = await _begun(call, asked)
-    created = int(time.time())
-    if not asked.streams:
-        return json_response(openai_chat.completion(plan, await _whole(call, first, events), created))
+    with _place(call) as place:
+        plan, first, events = await _begun(call, asked)
+        created = int(time.time())
+        if not asked.streams:
+            return json_response(openai_chat.completion(plan, await _whole(call, first, events), created))
+        place.keep()
     chunks = openai_chat.Chunks(plan, created, wants_usage=asked.wants_usage)
-    return EventStream(_chunk_frames(chunks, first, events))
+    return EventStream(_chunk_frames(chunks, first, events), on_close=partial(leave, events, place))
 
 
 async def _chunk_frames(
@@ -141,11 +144,14 @@ def _broken(event: Broken) -> Json:
 async def responses(call: Call) -> AnyAnswer:
     """Answer an input, whole or as events."""
     asked = openai_responses.read(await call.request.json_object(), call.request.headers)
-    plan, first, events = await _begun(call, asked)
-    created = int(time.time())
-    if not asked.streams:
-        return json_response(openai_responses.response(plan, await _whole(call, first, events), asked, created))
-    return EventStream(_event_frames(openai_responses.Events(plan, asked, created), first, events))
+    with _place(call) as place:
+        plan, first, events = await _begun(call, asked)
+        created = int(time.time())
+        if not asked.streams:
+            return json_response(openai_responses.response(plan, await _whole(call, first, events), asked, created))
+        place.keep()
+    frames = _event_frames(openai_responses.Events(plan, asked, created), first, events)
+    return EventStream(frames, on_close=partial(leave, events, place))
 
 
 async def _event_frames(
@@ -167,6 +173,10 @@ async def no_such_response(call: Call) -> AnyAnswer:
 
 
 # Both
+
+
+def _place(call: Call) -> Place:
+    return Place(f"key:{call.principal.id}")
 
 
 async def _begun(call: Call, asked: Asked) -> tuple[TurnPlan, Event, AsyncGenerator[Event]]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import TypeVar
 
+from promptlab.chat.services.streams import Place
+
 T = TypeVar("T")
 
 
@@ -33,3 +35,11 @@ async def paced(first: T, events: AsyncGenerator[T], silence_s: float) -> AsyncG
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await pending
         await events.aclose()
+
+
+async def leave(events: AsyncGenerator[T], place: Place) -> None:
+    """End the answer, however little of it was sent, and give its place back."""
+    try:
+        await events.aclose()
+    finally:
+        place.give_back()

@@ -11,7 +11,7 @@ from uuid import UUID
 from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.accounts.idempotency import call_of
-from promptlab.chat.api.pacing import paced
+from promptlab.chat.api.pacing import leave, paced
 from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import done_again, once
 from promptlab.chat.services.streams import Place
@@ -47,15 +47,7 @@ async def chat(request: Request) -> EventStream:
             raise
         place.keep()
     headers = {**verdict.headers(), **attribution(plan)}
-    return EventStream(_frames(first, events), headers, on_close=partial(_leave, events, place))
-
-
-async def _leave(events: AsyncGenerator[Token | Done | Broken], place: Place) -> None:
-    """End the answer, however little of it was sent, and give its place back."""
-    try:
-        await events.aclose()
-    finally:
-        place.give_back()
+    return EventStream(_frames(first, events), headers, on_close=partial(leave, events, place))
 
 
 def _uid(plan: TurnPlan) -> UUID:
@@ -116,7 +108,8 @@ async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | D
 
 def _frame(event: Token | Done | Broken) -> bytes:
     if isinstance(event, Token):
-        return sse.encode({"token": event.text})
+        pieces = {"tool_calls": event.tool_calls} if event.tool_calls else {}
+        return sse.encode({"token": event.text, **pieces})
     if isinstance(event, Broken):
         return sse.encode({"error": problem.body(event.error), "done": True, **_ids(event.plan)})
     completion = event.completion

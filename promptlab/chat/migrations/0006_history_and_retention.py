@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_idempotent_calls'),
-        ('chat', '0004_gateway'),
+        ('chat', '0005_openai_face'),
         ('experiments', '0001_initial'),
         ('prompts', '0010_serving_processes'),
     ]

@@ -17,6 +17,7 @@ from promptlab.chat.models import Conversation, Message
 from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
 from promptlab.lib.threads import run_db
+from promptlab.llm import pricing
 
 log = get_logger(__name__)
 State = Message.State
@@ -32,6 +33,9 @@ class Answer:
     pk: int
     uid: UUID
     conversation_id: int
+    team_id: int
+    asked: str = ""
+    """The name of the model that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Outcome:
     first_token_ms: int | None = None
     completion: llm.Completion | None = None
     is_cached: bool = False
+    prices: llm.Json | None = None
 
     @classmethod
     def of(
@@ -128,16 +133,31 @@ async def _outcome(broken: BrokenOff, whole: llm.Completion | None = None) -> Ou
     return Outcome.of(None, broken.failure, broken.text, broken.first_token_ms, spent)
 
 
-async def end_turn(answer: Answer, outcome: Outcome) -> None:
-    """Write the outcome, trying again while the database is away. What cannot be written the sweeper closes later."""
+async def end_turn(answer: Answer, outcome: Outcome) -> Outcome:
+    """Write the outcome, priced, and return it. While the database is away try again; the sweeper closes what is left."""
     for pause_s in (*PAUSES_S, None):
         try:
-            await run_db(finish_turn, answer, outcome)
-            return
+            return await run_db(_price_and_finish, answer, outcome)
         except (OperationalError, InterfaceError) as error:
             log.warning("answer_not_stored", message_id=str(answer.uid), error=type(error).__name__)
         if pause_s is not None:
             await asyncio.sleep(pause_s)
+    return outcome
+
+
+def _price_and_finish(answer: Answer, outcome: Outcome) -> Outcome:
+    outcome = priced(answer, outcome)
+    finish_turn(answer, outcome)
+    return outcome
+
+
+def priced(answer: Answer, outcome: Outcome) -> Outcome:
+    """Return the outcome with what it costs by the team's prices, and the prices that were counted with."""
+    done = outcome.completion
+    if done is None or outcome.is_cached:
+        return outcome
+    found = pricing.price(answer.team_id, done.provider, done.model, done.usage, timezone.now(), asked=answer.asked)
+    return replace(outcome, completion=replace(done, cost_usd=found.cost_usd), prices=found.prices or None)
 
 
 def finish_turn(answer: Answer, outcome: Outcome) -> bool:
@@ -150,6 +170,7 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
         "first_token_ms": outcome.first_token_ms,
         "is_cached": outcome.is_cached,
         "lease_until": None,
+        "prices": outcome.prices,
     }
     if outcome.completion is not None:
         fields |= _measured(outcome.completion)

@@ -23,7 +23,6 @@ from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, Outcome, end_turn, keep_lease
 from promptlab.chat.services.external import receipt_of
-from promptlab.chat.services.tiers import model_of_tier
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
     MAX_MESSAGE,
@@ -37,6 +36,8 @@ from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.idempotency import fingerprint
 from promptlab.lib.logs import request_id
+from promptlab.llm.refusals import NoModelOfTier
+from promptlab.llm.routes import model_of_tier
 
 State = Message.State
 CACHE_KIND = "answer.1"
@@ -96,12 +97,12 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     chosen = Chosen()
     if wanted.prompt_name:
         chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id)
-    model = wanted.model or (model_of_tier(team_id, wanted.tier) if wanted.tier else "")
+    model = wanted.model or _of_tier(team_id, wanted.tier)
     with transaction.atomic():
         answer = _write_rows(actor, team_id, wanted, chosen, environment, model)
         request = request_for(answer, team_id)
     turn = TurnPlan(
-        answer=Answer(answer.pk, answer.uid, answer.conversation_id),
+        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model),
         conversation_uid=answer.conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
@@ -112,6 +113,14 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     )
     place = _place(team_id, request, chosen) if wanted.cache_s else None
     return GeneratePlan(turn, wanted.session, place, wanted.cache_s)
+
+
+def _of_tier(team_id: int, tier: str) -> str:
+    """Return the model of a tier; empty for none. Raises Invalid for a tier without a model."""
+    try:
+        return model_of_tier(team_id, tier) if tier else ""
+    except NoModelOfTier as error:
+        raise Invalid.field("tier", error.detail, code=error.code) from error
 
 
 async def generate(plan: GeneratePlan) -> Generated:
@@ -261,6 +270,7 @@ def _write_rows(
         variables=dict(wanted.variables),
         snippets=dict(chosen.snippets),
         model=model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
+        asked_model=model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
         parameters={**_usual(), **(version.parameters if version else {}), **_asked_for(wanted)},
         **said,
         **chosen.assigned(),

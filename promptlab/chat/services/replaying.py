@@ -52,7 +52,7 @@ def done_again(answer: Message) -> Done:
     conversation = answer.conversation
     version = answer.version
     plan = TurnPlan(
-        answer=Answer(answer.pk, answer.uid, conversation.pk),
+        answer=Answer(answer.pk, answer.uid, conversation.pk, conversation.team_id, answer.asked_model),
         conversation_uid=conversation.uid,
         request=llm.CompletionRequest(messages=[], model=answer.model),
         prompt=version.prompt.name if version else "",

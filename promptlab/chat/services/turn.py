@@ -130,7 +130,7 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
         answer = _write_rows(conversation, turn, chosen, unit_id)
         request = request_for(answer, team_id)
     return TurnPlan(
-        answer=Answer(answer.pk, answer.uid, conversation.pk),
+        answer=Answer(answer.pk, answer.uid, conversation.pk, team_id, request.model),
         conversation_uid=conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
@@ -178,17 +178,22 @@ async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
         renewal.cancel()
         text = "".join(parts)
         if completion is not None:
-            end = end_turn(plan.answer, Outcome.of(completion, None, text, first_token_ms))
+            end = _whole(plan, Outcome.of(completion, None, text, first_token_ms))
         else:
             broken = BrokenOff(plan.request, rest, text, first_token_ms, _ms_since(started), failure)
             end = end_broken(plan.answer, broken)
         # Shielded: whoever hangs up cancels this task, and the row must end all the same.
-        await asyncio.shield(end)
+        completion = await asyncio.shield(end)
     if failure is not None:
         yield Broken(plan, failure)
     else:
         assert completion is not None
         yield Done(plan, completion)
+
+
+async def _whole(plan: TurnPlan, outcome: Outcome) -> llm.Completion | None:
+    """End the answer and return it as its row says."""
+    return (await end_turn(plan.answer, outcome)).completion
 
 
 def _ms_since(started: float) -> int:

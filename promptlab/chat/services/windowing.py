@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from promptlab import llm
 from promptlab.chat.models import Message
 from promptlab.chat.transcripts import upstream_messages
+from promptlab.llm.routes import window_of
 
 USUAL_ANSWER_TOKENS = 1024
 """Room that is kept for an answer without `max_tokens`; at most a quarter of the window."""
@@ -14,14 +15,14 @@ MOST_TOKENS_AROUND = 8
 """What a provider's frame around one message takes at most."""
 
 
-def fitting_messages(answer: Message) -> list[llm.ChatMessage]:
+def fitting_messages(answer: Message, team_id: int) -> list[llm.ChatMessage]:
     """Return what is sent for `answer`, without its oldest turns where all of it would not fit; the row says which.
 
     The prompt and the question are never cut, nor is a talk that the caller tells whole. Raises ContextTooLong when they
     do not fit by themselves.
     """
     messages = upstream_messages(answer)
-    room = _room(answer)
+    room = _room(answer, team_id)
     if room is None or _at_most(messages) <= room:
         return messages
     excess = llm.estimate(messages, answer.model).tokens - room
@@ -34,16 +35,24 @@ def fitting_messages(answer: Message) -> list[llm.ChatMessage]:
     return upstream_messages(answer)
 
 
-def _room(answer: Message) -> int | None:
+def _room(answer: Message, team_id: int) -> int | None:
     """Return the tokens there are for prompt, history and question; None when nobody knows the model's window."""
-    try:
-        window = llm.resolve(answer.model).context_window
-    except llm.UnknownModel:
-        return None
+    window = _window(team_id, answer.model)
     if window is None:
         return None
     wanted = answer.parameters.get("max_tokens")
     return window - (wanted if isinstance(wanted, int) else min(USUAL_ANSWER_TOKENS, window // 4))
+
+
+def _window(team_id: int, model: str) -> int | None:
+    """Return the model's context window, as the team's own row says, else as published."""
+    own = window_of(team_id, model)
+    if own is not None:
+        return own
+    try:
+        return llm.resolve(model).context_window
+    except llm.UnknownModel:
+        return None
 
 
 def _at_most(messages: Sequence[llm.ChatMessage]) -> int:

@@ -20,7 +20,7 @@ from feedback.services.ingest import NewRating, accept
 from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.accounts.models import Team
-from promptlab.chat.services.ending import Outcome, finish_turn
+from promptlab.chat.services.ending import Outcome, finish_turn, priced
 from promptlab.chat.services.metering import roll_up_messages
 from promptlab.chat.services.turn import TurnInput, TurnPlan, prepare_turn
 from promptlab.management.demo import talk
@@ -140,7 +140,7 @@ class Traffic:
         outcome, took_ms = self._outcome(plan, text, at)
         ended = at + timedelta(milliseconds=took_ms)
         with clock_at(ended):
-            finish_turn(plan.answer, outcome)
+            finish_turn(plan.answer, priced(plan.answer, outcome))
         self.answers += 1
         return Said(plan, ended, variant) if outcome.completion else None
 
