@@ -11,7 +11,7 @@ import pytest
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.metering import roll_up_messages
 from promptlab.chat.transcripts import upstream_messages
-from promptlab.llm import ProviderUnavailable
+from promptlab.llm import ProviderUnavailable, pricing
 from promptlab.llm.providers import scripted
 from promptlab.llm.types import Usage
 from tests.chat.conftest import Counter, answers
@@ -221,12 +221,7 @@ def test_a_call_takes_so_many_statements(counter: Counter, statements: list[str]
 
 @pytest.mark.parametrize("cost", [None, Decimal("0.000123")])
 def test_the_cost_is_a_number_or_unknown(counter: Counter, cost: Decimal | None, monkeypatch: Any) -> None:
-    from promptlab.llm import catalog
-
-    async def priced(*args: object) -> Decimal | None:
-        return cost
-
-    monkeypatch.setattr(catalog, "aprice", priced)
+    monkeypatch.setattr(pricing, "price", lambda *args, **named: pricing.Priced(cost))
     body = generate(counter, prompt="Hi").json()
     assert body["cost_usd"] == (float(cost) if cost else None)
     assert answers()[0].cost_usd == cost

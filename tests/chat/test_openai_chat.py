@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,7 +184,8 @@ def test_the_request_is_rebuilt_to_the_byte_whatever_changed_since(desk: Desk) -
     rows = answers()
     assert len({row.conversation_id for row in rows}) == 1
     assert [row.model for row in rows] == ["scripted-dated"] * 2
-    assert [upstream_request(row, desk.team.pk) for row in rows] == model.requests
+    rebuilt = [upstream_request(row, desk.team.pk) for row in rows]
+    assert rebuilt == [replace(request, routes=()) for request in model.requests]
     assert model.requests[0].user not in ("", "u-1")
     shown = Api(make_key(desk.team, "read")[1]).get(f"/messages/{rows[0].uid}").json()["upstream"]
     assert shown == [{"role": "system", "content": "Greet Ann1."}, *said, {"role": "user", "content": "And 1?"}]

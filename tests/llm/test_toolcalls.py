@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptlab import llm
-from promptlab.llm.toolcalls import joined
+from promptlab.llm.toolcalls import assembled
 from tests.llm.upstream import Upstream
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -31,12 +31,12 @@ async def test_calls_their_answers_and_only_settings_that_others_know_reach_a_se
 
 def test_pieces_of_several_calls_are_put_together_by_their_index() -> None:
     pieces = [
-        {"index": 1, "id": "b", "type": "function", "function": {"name": "two", "arguments": ""}},
         {"index": 0, "id": "a", "type": "function", "function": {"name": "one", "arguments": "{"}},
+        {"index": 1, "id": "b", "type": "function", "function": {"name": "two", "arguments": ""}},
         {"index": 0, "function": {"arguments": "}"}},
         {"index": 1, "function": None},
     ]
-    assert [(call["id"], call["function"]) for call in joined(pieces)] == [
+    assert [(call["id"], call["function"]) for call in assembled(pieces)] == [
         ("a", {"name": "one", "arguments": "{}"}),
         ("b", {"name": "two", "arguments": ""}),
     ]
