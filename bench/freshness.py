@@ -83,12 +83,14 @@ def following(servers: list[Server], count: int) -> Iterator[Followers]:
         found = Followers(process)
         hearing = threading.Thread(target=found.listen, daemon=True)
         hearing.start()
-        until(lambda: len(found.ready) == count, "the followers are ready")
-        yield found
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(timeout=60)
-        hearing.join(timeout=10)
+        try:
+            until(lambda: len(found.ready) == count, "the followers are ready")
+            yield found
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(timeout=60)
+            hearing.join(timeout=10)
 
 
 @contextmanager
@@ -139,11 +141,15 @@ class Scene:
 
     def kill(self) -> float:
         """Start an experiment, wait until it is everywhere, kill it, and return how long that took to be everywhere."""
+        live = 1 + (self.moves - 1) % 2  # starting and killing are two moves
         body = {
             "title": f"Bench {self.moves}",
             "prompt_name": "bench",
             "environment": "production",
-            "variants": [{"key": "control", "version": 1, "weight": 50}, {"key": "other", "version": 2, "weight": 50}],
+            "variants": [
+                {"key": "control", "version": live, "weight": 50},
+                {"key": "other", "version": 3 - live, "weight": 50},
+            ],
         }
         status, _, answer = self.servers[0].call("POST", "/experiments", body)
         assert status == 201, answer

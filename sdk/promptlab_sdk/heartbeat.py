@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -15,10 +16,12 @@ from promptlab_sdk.kernel.spec import JSON
 log = logging.getLogger("promptlab")
 
 LONGEST_S = 300.0
+SPREAD_S = 1.0
+"""A move reaches all clients at once. Their reports say how long ago, so they need not come all at once, too."""
 
 
 class Heartbeat:
-    """Reports at once when the revision changes, and every so often in between. Its thread begins with the first word."""
+    """Reports soon after the revision changes, and every so often in between. Its thread begins with the first word."""
 
     def __init__(self, post: Callable[[Mapping[str, JSON]], object]) -> None:
         """`post` sends one report; whatever it raises is nobody's trouble here."""
@@ -64,6 +67,8 @@ class Heartbeat:
             with self._wake:
                 if self._serving == told and not self._is_leaving:
                     self._wake.wait(self._every_s)
+                if told is not None and self._serving != told and not self._is_leaving:
+                    self._wake.wait_for(lambda: self._is_leaving, random.uniform(0, SPREAD_S))
                 told, is_leaving = self._serving, self._is_leaving
                 age_ms = int((time.monotonic() - self._since) * 1000)
             assert told is not None
