@@ -176,7 +176,7 @@ class Pages(Paginator):
         rows: Any = self.object_list
         if not rows.ranks:
             return int(rows.count())
-        return min(int(rows.order_by()[: MOST_COUNTED + 1].count()), MOST_COUNTED)
+        return min(int(rows.order_by().values("pk")[: MOST_COUNTED + 1].count()), MOST_COUNTED)
 
     def page(self, number: int | str) -> Any:
         """Return a page. Of a search only the newest of each rank are put in order, as many as the page needs."""

@@ -36,7 +36,7 @@ def test_the_scope_write_moves_no_pointer_and_deploy_writes_no_text() -> None:
 
 
 def test_chat_and_feedback_read_no_prompt_texts() -> None:
-    assert OF_SCOPE[Scope.CHAT] == {"chat.use"}
+    assert OF_SCOPE[Scope.CHAT] == {"chat.use", "chat.write"}
     assert OF_SCOPE[Scope.FEEDBACK] == {"feedback.write"}
 
 

@@ -138,5 +138,5 @@ def test_a_stranger_finds_no_key_of_ours(cast: Cast) -> None:
 
 def test_me_says_what_a_key_may_do(team: Team) -> None:
     me = Api(make_key(team, "chat")[1]).get("/me").json()
-    assert me["teams"] == {team.name: ["chat.use"]}
+    assert me["teams"] == {team.name: ["chat.use", "chat.write"]}
     assert me["kind"] == "key"
