@@ -17,7 +17,7 @@ from django.urls import resolve, reverse
 from promptlab.accounts import services
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team, User
-from promptlab.management.demo import demo_team
+from promptlab.management.demo import demo_team, seeding
 
 PER_NAME = 3
 """Pages of one kind that are opened: the first ones that links lead to."""
@@ -28,8 +28,9 @@ WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE)", re.I)
 
 
 @pytest.fixture
-def demo(db: None) -> Team:
-    """The demo's data, with somebody who administers it and a key."""
+def demo(db: None, monkeypatch: pytest.MonkeyPatch) -> Team:
+    """The demo's data with fewer conversations, somebody who administers it and a key."""
+    monkeypatch.setattr(seeding, "CONVERSATIONS", {"support": 60, "greeting": 12, "triage": 6})
     call_command("seed_demo", verbosity=0)
     team = demo_team()
     root = User.objects.create_superuser("root")

@@ -9,10 +9,17 @@ import pytest
 from promptlab.accounts.auth import authenticate
 from promptlab.accounts.errors import BadKey
 from promptlab.accounts.models import Team, User
+from promptlab.management.demo import seeding
 from promptlab.management.first_start import FirstStart
 from tests.support.make import make_user
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _few_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the demo be small: what matters here is who may sign in."""
+    monkeypatch.setattr(seeding, "CONVERSATIONS", dict.fromkeys(seeding.CONVERSATIONS, 2))
 
 
 def test_an_empty_database_is_due(tmp_path: Path) -> None:
