@@ -49,3 +49,37 @@ class ReceiptInvalid(Invalid):
 class ReceiptExpired(Invalid):
     code = "receipt_expired"
     detail = "This receipt is older than {days} days. Nothing is known of it any more."
+
+
+class RampNotFound(NotFound):
+    code = "ramp_not_found"
+    detail = "There is no gradual launch {ramp}."
+
+
+class RampOver(Conflict):
+    code = "ramp_over"
+    detail = "The gradual launch has ended ({state}): {verb} is not possible any more."
+
+
+class NotHeld(Conflict):
+    code = "ramp_not_held"
+    detail = "The gradual launch runs. Only one that waits can be told to go on."
+
+
+class ReasonNeeded(Invalid):
+    code = "reason_needed"
+    detail = "Say why it may go on although the numbers do not decide."
+
+
+class StagesInvalid(Invalid):
+    code = "stages_invalid"
+
+
+class NothingLive(Conflict):
+    code = "nothing_live"
+    detail = "Nothing of {prompt} is live in {environment} to compare with. Put a version live first."
+
+
+class VersionLiveAlready(Conflict):
+    code = "version_live_already"
+    detail = "Version {version} is live in {environment} already."

@@ -61,3 +61,25 @@ class AnalysisQuerySet(OfTeam):
     def newest_of(self, experiment_id: int, phase: int) -> Self:
         """Return the analyses of one phase, newest first."""
         return self.filter(experiment_id=experiment_id, phase=phase).order_by("-as_of", "-pk")
+
+
+class RampQuerySet(OfTeam):
+    path = "experiment__team_id"
+    seen_with = "experiment__prompt__"
+
+    def open(self) -> Self:
+        """Return those that run or wait for a person."""
+        return self.filter(state__in=("running", "held"))
+
+    def unfinished(self) -> Self:
+        """Return those that are live for everyone while their experiment has not been ended yet."""
+        return self.filter(state="completed", experiment__state__in=SERVING)
+
+    def with_names(self) -> Self:
+        """Return ramps with what a list shows of each: two queries."""
+        names = self.select_related("experiment__prompt", "experiment__environment")
+        return names.prefetch_related("experiment__variants__version")
+
+
+class RampDecisionQuerySet(OfTeam):
+    path = "ramp__experiment__team_id"

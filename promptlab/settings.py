@@ -149,6 +149,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
+    "tick-ramps": {"task": "experiments.tick_ramps", "schedule": 30.0, "options": {"expires": 30}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},
     "send-webhooks": {"task": "hooks.fan_out_and_send", "schedule": 5.0, "options": {"expires": 10}},
     "send-mails": {"task": "hooks.send_mails", "schedule": 5.0, "options": {"expires": 10}},
@@ -299,6 +300,7 @@ EVENT_STREAMS = env_int("EVENT_STREAMS", 1000, minimum=1)
 REVISION_CHECK_S = env_float("REVISION_CHECK_S", 0.5)
 USAGE_FLUSH_S = env_float("USAGE_FLUSH_S", 0.0 if UNDER_TEST else 5.0)
 REVISION_PUSH = env_bool("REVISION_PUSH", True)
+RAMP_TIME_FACTOR = env_float("RAMP_TIME_FACTOR", 1.0, minimum=1.0)
 WATCH = not UNDER_TEST
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

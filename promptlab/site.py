@@ -38,6 +38,7 @@ WORK = [
     (_("Collections"), "admin:prompts_collection_changelist"),
     (_("Tags"), "admin:prompts_tag_changelist"),
     (_("Experiments"), "admin:experiments_experiment_changelist"),
+    (_("Gradual launches"), "admin:experiments_ramp_changelist"),
     (_("Results"), "dashboards:experiments"),
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),

@@ -1,5 +1,5 @@
 """Editors' pages about experiments. Importing registers."""
 
-from experiments.admin import experiment
+from experiments.admin import experiment, ramp
 
-__all__ = ["experiment"]
+__all__ = ["experiment", "ramp"]

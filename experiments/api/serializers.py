@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from experiments.models import Experiment, Variant
+from experiments.models import Experiment, Ramp, RampDecision, Stage, Variant
+from experiments.services.ramping import DEFAULT_STAGES
+from prompts.api.serializers import DeploymentIn
 
 
 class VariantIn(serializers.Serializer[Any]):
@@ -67,3 +71,120 @@ class AssignmentOut(serializers.Serializer[Any]):
     is_assigned = serializers.BooleanField()
     slot = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField()
+
+
+class StageIn(serializers.Serializer[Any]):
+    """One step: so many hundredths of a percent of all units, for so many seconds."""
+
+    share_bp = serializers.IntegerField()
+    min_dwell_s = serializers.IntegerField()
+    max_dwell_s = serializers.IntegerField()
+
+
+class StagesIn(serializers.Serializer[Any]):
+    stages = StageIn(many=True)
+
+
+STAGES = {
+    "type": "object",
+    "required": ["stages"],
+    "properties": {
+        "stages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["share_bp", "min_dwell_s", "max_dwell_s"],
+                "properties": {name: {"type": "integer"} for name in ("share_bp", "min_dwell_s", "max_dwell_s")},
+            },
+        }
+    },
+}
+
+
+@extend_schema_field({"oneOf": [{"type": "boolean"}, STAGES]})
+class RampIn(serializers.Field[Any, Any, Any, Any]):
+    """`true` is the usual steps, an object names its own; false is none."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the stages; None without a ramp."""
+        if isinstance(data, bool):
+            return DEFAULT_STAGES if data else None
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError('Send true, or {"stages": [...]}.')
+        shape = StagesIn(data=data)
+        shape.is_valid(raise_exception=True)
+        return tuple(Stage(**one) for one in shape.validated_data["stages"])
+
+
+class DeploymentOrRampIn(DeploymentIn):
+    ramp = RampIn(required=False, help_text="Step by step, as far as the numbers allow; see /ramps.")
+
+
+class StageOut(serializers.Serializer[Any]):
+    share_bp = serializers.IntegerField()
+    min_dwell_s = serializers.IntegerField()
+    max_dwell_s = serializers.IntegerField()
+
+
+class RampOut(serializers.ModelSerializer[Ramp]):
+    """A gradual launch. `step` counts from 1; `share_bp` of all units get the new version now."""
+
+    prompt_name = serializers.CharField(source="experiment.prompt.name")
+    environment = serializers.CharField(source="experiment.environment.name")
+    experiment = serializers.CharField(source="experiment.key")
+    version = serializers.SerializerMethodField()
+    previous_version = serializers.SerializerMethodField()
+    stages = StageOut(many=True, source="plan")
+    step = serializers.SerializerMethodField()
+    share_bp = serializers.SerializerMethodField()
+    started_by = serializers.CharField(source="starter_label")
+
+    class Meta:
+        model = Ramp
+        fields = [
+            "id", "prompt_name", "environment", "version", "previous_version", "state", "hold_reason", "step",
+            "share_bp", "stages", "entered_at", "experiment", "started_by", "started_at", "ended_at",
+        ]  # fmt: skip
+
+    def get_version(self, ramp: Ramp) -> int:
+        return _number(ramp, is_control=False)
+
+    def get_previous_version(self, ramp: Ramp) -> int:
+        return _number(ramp, is_control=True)
+
+    def get_step(self, ramp: Ramp) -> int:
+        return ramp.stage_index + 1
+
+    def get_share_bp(self, ramp: Ramp) -> int:
+        if ramp.state == Ramp.State.COMPLETED:
+            return 10_000
+        return ramp.stage.share_bp if ramp.is_open else 0
+
+
+class RampDecisionOut(serializers.ModelSerializer[RampDecision]):
+    """One step with every number that decided it. `revision`: of the environment, where other people are served now."""
+
+    step = serializers.SerializerMethodField()
+    actor = serializers.CharField(source="actor_label")
+    numbers = serializers.DictField()
+
+    class Meta:
+        model = RampDecision
+        fields = [
+            "at", "kind", "rule", "step", "share_bp", "revision", "note", "actor", "numbers", "code_version",
+        ]  # fmt: skip
+
+    def get_step(self, decision: RampDecision) -> int:
+        return decision.stage_index + 1
+
+
+class RampWithDecisionsOut(RampOut):
+    decisions = RampDecisionOut(many=True)
+
+    class Meta(RampOut.Meta):
+        fields = [*RampOut.Meta.fields, "decisions"]
+
+
+def _number(ramp: Ramp, *, is_control: bool) -> int:
+    number: int = next(one.version.number for one in ramp.experiment.variants.all() if one.is_control == is_control)
+    return number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from experiments.api import delivery, environment, views
+from experiments.api import delivery, environment, ramps, views
 
 E = r"^experiments/(?P<reference>[^/]+)"
 
@@ -17,4 +17,8 @@ urlpatterns = [
     re_path(rf"{E}/(?P<verb>start|pause|resume|stop|kill)/?$", views.ExperimentAct.as_view()),
     re_path(rf"{E}/assignment/?$", views.Assignment.as_view()),
     re_path(rf"{E}/results/?$", views.Results.as_view()),
+    re_path(r"^deployments/?$", ramps.DeploymentList.as_view()),
+    re_path(r"^ramps/?$", ramps.RampList.as_view()),
+    re_path(r"^ramps/(?P<pk>\d+)/?$", ramps.RampDetail.as_view()),
+    re_path(r"^ramps/(?P<pk>\d+)/(?P<verb>hold|go-on|send-back)/?$", ramps.RampAct.as_view()),
 ]

@@ -3,6 +3,7 @@
 from experiments.models.analysis import AnalysisSnapshot
 from experiments.models.experiment import Experiment, Variant
 from experiments.models.exposure import ExperimentUnit
+from experiments.models.ramp import Ramp, RampDecision, Stage
 from experiments.models.rollup import HourRollup
 
-__all__ = ["AnalysisSnapshot", "Experiment", "ExperimentUnit", "HourRollup", "Variant"]
+__all__ = ["AnalysisSnapshot", "Experiment", "ExperimentUnit", "HourRollup", "Ramp", "RampDecision", "Stage", "Variant"]

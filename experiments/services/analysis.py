@@ -91,7 +91,6 @@ def _inputs(
     experiment: Experiment, now: datetime, last: AnalysisSnapshot | None, yesterday: AnalysisSnapshot | None
 ) -> Json:
     """Return everything the results follow from, as JSON keeps it."""
-    sums = _sums(experiment)
     until = min(now, experiment.ended_at) if experiment.ended_at else now
     return {
         "ran_for_s": (until - experiment.started_at).total_seconds() if experiment.started_at else None,
@@ -99,8 +98,14 @@ def _inputs(
         "planned": PLANNED,
         "said_before": asdict(_said(last)) if last else asdict(Said(Verdict.NOT_STARTED)),
         "led_yesterday": yesterday.results["leaders"] if yesterday else [],
-        "variants": [_variant(one, sums.get(one.pk, {})) for one in experiment.variants.all()],
+        "variants": phase_sums(experiment),
     }
+
+
+def phase_sums(experiment: Experiment) -> list[Json]:
+    """Return the variants with their sums over the phase, the control first: two queries."""
+    sums = _sums(experiment)
+    return [_variant(one, sums.get(one.pk, {})) for one in experiment.variants.all()]
 
 
 def _sums(experiment: Experiment) -> Mapping[int, Mapping[str, Any]]:
@@ -121,7 +126,7 @@ def computed(inputs: Json) -> Json:
     """Return the results that follow from `inputs`: the same ones at any time. Rates are shares of 1, costs USD."""
     control = next(one for one in inputs["variants"] if one["is_control"])
     treatments = [one for one in inputs["variants"] if not one["is_control"]]
-    found = guardrails.decide(_arm(control), {one["key"]: _arm(one) for one in treatments})
+    found = guardrails.decide(arm(control), {one["key"]: arm(one) for one in treatments})
     broken = {one.treatment for one in found.harms}
     compared = {one["key"]: _compared(control, one, inputs, len(treatments)) for one in treatments}
     rivals = tuple(
@@ -131,17 +136,17 @@ def computed(inputs: Json) -> Json:
         for key, one in compared.items()
         if one["range"] is not None
     )
-    split = _split(inputs["variants"])
-    said = verdict(_facts(inputs, rivals, split), _before(inputs))
+    found_split = split(inputs["variants"])
+    said = verdict(_facts(inputs, rivals, found_split), _before(inputs))
     return {
         "verdict": said.verdict.value,
         "about": said.about,
         "leaders": [one.key for one in rivals if one.leads],
-        "split": {"p_value": split.p_value, "is_wrong": split.is_wrong},
-        "multiple_share": _multiple_share(inputs["variants"]),
+        "split": {"p_value": found_split.p_value, "is_wrong": found_split.is_wrong},
+        "multiple_share": multiple_share(inputs["variants"]),
         "variants": _shown(inputs["variants"]),
         "changes": compared,
-        "guardrails": [{**asdict(one), "upper": _finite(one.upper)} for one in found.findings],
+        "guardrails": [{**asdict(one), "upper": finite(one.upper)} for one in found.findings],
         "days_to_decision": _days(inputs, control),
     }
 
@@ -152,7 +157,7 @@ def moments(variant: Json, metric: str) -> Moments:
     return Moments(*(None if name is None else sums[name] for name in MOMENTS[metric]))  # type: ignore[arg-type]
 
 
-def _arm(variant: Json) -> guardrails.Arm:
+def arm(variant: Json) -> guardrails.Arm:
     """Return what is guarded. Success is what is left of requests when errors are taken away."""
     errors = moments(variant, "errors")
     success = Moments(
@@ -197,12 +202,13 @@ def _is_failing(sums: Json) -> bool:
     return sums["unit_requests"] >= LEAST_REQUESTS and sums["unit_errors"] >= FAILING * sums["unit_requests"]
 
 
-def _split(variants: list[Json]) -> health.Split:
+def split(variants: list[Json]) -> health.Split:
+    """Return how units were split over the variants."""
     units = {one["key"]: one["sums"]["units"] for one in variants}
     return health.sample_ratio(units, {one["key"]: one["weight_bp"] for one in variants})
 
 
-def _multiple_share(variants: list[Json]) -> float:
+def multiple_share(variants: list[Json]) -> float:
     """Return which share of units met more than one text."""
     units = sum(one["sums"]["units"] for one in variants)
     return sum(one["sums"]["multiple_units"] for one in variants) / units if units else 0.0
@@ -250,7 +256,7 @@ def _compared(control: Json, treatment: Json, inputs: Json, treatments: int) -> 
         "range": list(sequential.interval(base, other, inputs["planned"], level)) if has_both else None,
         "small_range": list(_newcombe(base, other)) if has_both else None,
         "chance_to_win": comparison.chance_to_win(base, other) if has_both else None,
-        "rating_rate": _rating_rate(control, treatment),
+        "rating_rate": rating_rate(control, treatment),
         "latency_ratio": _latency_ratio(control, treatment, level),
         "cost_range": _cost_range(control, treatment, level),
     }
@@ -260,7 +266,8 @@ def _newcombe(base: Moments, other: Moments) -> tuple[float, float]:
     return comparison.newcombe((int(base.total), base.events), (int(other.total), other.events))
 
 
-def _rating_rate(control: Json, treatment: Json) -> Json | None:
+def rating_rate(control: Json, treatment: Json) -> Json | None:
+    """Return how often both are rated; None with too little."""
     found = health.rating_rate(moments(control, "rating_rate"), moments(treatment, "rating_rate"))
     return asdict(found) if found else None
 
@@ -300,6 +307,6 @@ def _days(inputs: Json, control: Json) -> int | None:
     )
 
 
-def _finite(number: float) -> float | None:
+def finite(number: float) -> float | None:
     """Return a number that JSON can hold."""
     return number if abs(number) < float("inf") else None

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -21,6 +22,7 @@ from experiments.errors import (
     WrongState,
 )
 from experiments.models import Experiment, Variant
+from experiments.services import ramp_records
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
@@ -84,24 +86,49 @@ def create_experiment(
     _check_variants(prompt, variants, coverage_bp)
     try:
         with transaction.atomic():
-            # Keys are made one after the other.
-            Team.objects.select_for_update(no_key=True).get(pk=prompt.team_id)
-            experiment = Experiment.objects.create(
-                team_id=prompt.team_id,
-                key=_checked_key(key) if key else _free_key(prompt.team_id, title),
+            experiment = new_draft(
+                prompt,
+                environment,
                 title=title.strip(),
+                variants=variants,
+                by=actor,
+                key=key,
                 hypothesis=hypothesis,
-                prompt=prompt,
-                environment=environment,
-                seed=secrets.token_hex(8),
                 coverage_bp=coverage_bp,
-                owner_id=actor.user_id,
             )
-            Variant.objects.bulk_create(_rows(experiment, variants))
             after = {"variants": {variant.key: variant.weight_bp for variant in variants}}
             record(actor, "experiment.created", experiment, team_id=prompt.team_id, after=after)
     except IntegrityError as error:
         raise KeyTaken(key=key or title) from error
+    return experiment
+
+
+def new_draft(
+    prompt: Prompt,
+    environment: Environment,
+    *,
+    title: str,
+    variants: Sequence[NewVariant],
+    by: Principal,
+    key: str = "",
+    hypothesis: str = "",
+    coverage_bp: int = 10_000,
+) -> Experiment:
+    """Write an experiment and its variants, checked by the caller, whose transaction records it. Raises IntegrityError."""
+    # Keys are made one after the other.
+    Team.objects.select_for_update(no_key=True).get(pk=prompt.team_id)
+    experiment = Experiment.objects.create(
+        team_id=prompt.team_id,
+        key=_checked_key(key) if key else _free_key(prompt.team_id, title),
+        title=title,
+        hypothesis=hypothesis,
+        prompt=prompt,
+        environment=environment,
+        seed=secrets.token_hex(8),
+        coverage_bp=coverage_bp,
+        owner_id=by.user_id,
+    )
+    Variant.objects.bulk_create(_rows(experiment, variants))
     return experiment
 
 
@@ -163,21 +190,23 @@ def _change(actor: Principal, experiment: Experiment, verb: str, note: str) -> E
         if verb == "start":
             _check_start(locked)
         before = {"state": locked.state}
-        _set_state(locked, target, note)
-        after = {"state": target.value, "revision": next_revision(experiment.environment)}
+        set_state(locked, target, note)
+        after: dict[str, Any] = {"state": target.value, "revision": next_revision(experiment.environment)}
         record(actor, f"experiment.{verb}", locked, team_id=locked.team_id, before=before, after=after, note=note)
         if verb in EVENTS:
             told = {"experiment": locked.key, "prompt": locked.prompt.name, "environment": locked.environment.name}
             about = f"experiments/{locked.key}"
             emit(locked.team_id, EVENTS[verb], {**told, **after, "actor": actor.label}, about=about)
         if target in (State.STOPPED, State.KILLED):
+            ramp_records.break_off(actor, locked, rule=f"experiment_{verb}", revision=after["revision"], note=note)
             people, where = [locked.owner_id, locked.prompt.owner_id], Page("experiments_experiment_change", locked.pk)
             said = {"experiment": locked.title, "prompt": locked.prompt.title, "verb": verb, "excerpt": note}
             tell(actor, MailKind.EXPERIMENT_ENDED, people, locked.team_id, where, **said)
     return locked
 
 
-def _set_state(experiment: Experiment, state: State, note: str) -> None:
+def set_state(experiment: Experiment, state: State, note: str) -> None:
+    """Save the state with the times that follow from it. The caller holds the environment's row."""
     experiment.state = state
     if state == State.RUNNING and experiment.started_at is None:
         experiment.started_at = timezone.now()

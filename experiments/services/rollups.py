@@ -22,10 +22,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, Q
 
-from experiments.models import ExperimentUnit, HourRollup
+from experiments.models import ExperimentUnit, HourRollup, Ramp
 from promptlab.lib.logs import get_logger
+from promptlab.lib.queue import enqueue_on_commit
 
 log = get_logger(__name__)
+TICK_TASK = "experiments.tick_ramp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,14 @@ def add_observations(observations: Sequence[Observation]) -> None:
     _add_units(sums, [one for one in observations if one.served.variant_id is not None and one.unit_id])
     for cell in sorted(sums, key=lambda one: one.order):
         _add_to_row(cell, {name: number for name, number in sums[cell].items() if number})
+    _wake_ramps({one.served.experiment_id for one in observations if one.served.experiment_id is not None})
+
+
+def _wake_ramps(experiment_ids: set[int]) -> None:
+    """Have those gradual launches looked at whose sums are other ones now."""
+    if experiment_ids:
+        for pk in Ramp.objects.open().filter(experiment_id__in=experiment_ids).values_list("pk", flat=True):
+            enqueue_on_commit(TICK_TASK, pk)
 
 
 def _cell(observation: Observation) -> Cell:

@@ -53,6 +53,13 @@ SENTENCES: dict[str, Any] = {
     "experiment.resume": _("went on with the experiment %(what)s"),
     "experiment.stop": _("ended the experiment %(what)s"),
     "experiment.kill": _("stopped the experiment %(what)s at once"),
+    "ramp.started": _("started the gradual launch %(what)s"),
+    "ramp.advanced": _("gave the next step of %(what)s to more users"),
+    "ramp.held": _("held the gradual launch %(what)s"),
+    "ramp.resumed": _("let the gradual launch %(what)s go on"),
+    "ramp.rolled_back": _("sent everyone back from %(what)s"),
+    "ramp.completed": _("finished the gradual launch %(what)s"),
+    "ramp.aborted": _("broke off the gradual launch %(what)s"),
     "team.created": _("made the team %(what)s"),
     "team.renamed": _("called the team %(what)s"),
     "member.added": _("gave %(what)s the role %(role)s"),
@@ -91,7 +98,7 @@ SENTENCES: dict[str, Any] = {
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "live": (_("What is live"), ("deployment.",)),
     "texts": (_("Prompts and versions"), ("prompt.", "version.", "draft.", "comment.", "collection.")),
-    "experiments": (_("Experiments"), ("experiment.",)),
+    "experiments": (_("Experiments"), ("experiment.", "ramp.")),
     "people": (_("People and teams"), ("member.", "person.", "team.")),
     "keys": (_("API keys"), ("key.",)),
     "settings": (

@@ -35,6 +35,8 @@ class OfDeployments(House):
 
 
 class DeploymentList(OfDeployments):
+    """The moves of pointers. Experiments answer at this address, because a move may begin with one."""
+
     @extend_schema(responses=DeploymentOut(many=True))
     def get(self, request: Request) -> Response:
         """List the moves, newest first."""

@@ -56,7 +56,6 @@ urlpatterns = [
     re_path(rf"{V}/served-with/?$", versions.VersionServedWith.as_view()),
     re_path(rf"{P}/used-by/?$", versions.PromptUsedBy.as_view()),
     re_path(rf"{V}/diff/(?P<other>[^/]+)/?$", versions.VersionDiff.as_view()),
-    re_path(r"^deployments/?$", deployments.DeploymentList.as_view()),
     re_path(rf"{V}/submit/?$", reviews.Submit.as_view()),
     re_path(rf"{V}/approve/?$", reviews.Approve.as_view()),
     re_path(rf"{V}/request-changes/?$", reviews.RequestChanges.as_view()),

@@ -42,26 +42,25 @@ def deploy(
     note: str = "",
     confirm: bool = False,
     break_glass: str = "",
+    approved_for: Principal | None = None,
 ) -> tuple[DeploymentEvent, bool]:
     """Make `version` live in `environment`; return the move with True, or the last one with False if it was live already.
 
     Served everywhere within 1 s of commit; SDK callers see it when their own TTL ends. A `break_glass` reason passes
-    what the environment asks for. What it includes has to be live there, and those that include it go on.
+    what the environment asks for; `approved_for` is whose own approval may count, if not the actor's. What it includes
+    has to be live there, and those that include it go on.
     Raises Forbidden, PromptArchived, VariablesChanged unless `confirm`, what `policies.check` raises, and what
     `snippets.resolve` raises.
     """
     require_move(version.prompt, environment, by=actor)
     with transaction.atomic():
         locked = lock(environment)
-        if not Prompt.objects.active().filter(pk=version.prompt_id).exists():
-            raise PromptArchived(prompt=version.prompt.title)
+        require_active(version.prompt)
         pointer = _pointer(version.prompt, environment)
         if pointer and pointer.version_id == version.pk:
             return pointer.event, False
-        policies.check(actor, version, locked, break_glass=break_glass)
-        changes = changed_variables(version, locked, pointer.version if pointer else None)
-        if changes and not confirm:
-            raise _variables_changed(changes, version.prompt.name)
+        live, allowed = pointer.version if pointer else None, approved_for or actor
+        check_deploy(version, locked, live, by=allowed, confirm=confirm, break_glass=break_glass)
         event = _move(actor, version.prompt, environment, pointer, Kind.DEPLOY, to=version, note=note)
     return event, True
 
@@ -138,6 +137,22 @@ def previous_version(deployment: Deployment) -> Version | None:
     return earlier.to_version if earlier else None
 
 
+def check_deploy(
+    version: Version,
+    environment: Environment,
+    live: Version | None,
+    *,
+    by: Principal,
+    confirm: bool = False,
+    break_glass: str = "",
+) -> None:
+    """Raise what forbids putting `version` live now instead of `live`. The caller holds the environment's row."""
+    policies.check(by, version, environment, break_glass=break_glass)
+    changes = changed_variables(version, environment, live)
+    if changes and not confirm:
+        raise _variables_changed(changes, version.prompt.name)
+
+
 def require_move(prompt: Prompt, environment: Environment, *, by: Principal) -> None:
     """Raise unless `by` may move this prompt's pointer there. For a prompt, other teams' environments do not exist."""
     if prompt.team_id != environment.team_id:
@@ -145,6 +160,12 @@ def require_move(prompt: Prompt, environment: Environment, *, by: Principal) -> 
     is_development = environment.name == "development"
     require(by, "prompt.deploy_development" if is_development else "prompt.deploy", environment.team_id)
     require_environment(by, environment.name)
+
+
+def require_active(prompt: Prompt) -> None:
+    """Raise PromptArchived for a prompt that was put away."""
+    if not Prompt.objects.active().filter(pk=prompt.pk).exists():
+        raise PromptArchived(prompt=prompt.title)
 
 
 def _pointer(prompt: Prompt, environment: Environment) -> Deployment | None:

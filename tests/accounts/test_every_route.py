@@ -12,6 +12,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
+from experiments.services import ramping
 from promptlab import urls
 from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
@@ -30,6 +31,7 @@ from tests.support.make import (
     make_provider,
     make_version,
 )
+from tests.support.ramps import make_ramp
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +147,11 @@ CALLS = [
     Call("POST", "/experiments/{experiment}/kill", "experiment.run"),
     Call("GET", "/experiments/shorter/assignment?unit_id=1", "experiment.read"),
     Call("GET", "/experiments/shorter/results", "experiment.read"),
+    Call("GET", "/ramps", "experiment.read", is_own=True),
+    Call("GET", "/ramps/{ramp}", "experiment.read"),
+    Call("POST", "/ramps/{ramp}/hold", "prompt.deploy"),
+    Call("POST", "/ramps/{held}/go-on", "prompt.deploy"),
+    Call("POST", "/ramps/{ramp}/send-back", "prompt.deploy"),
     Call("GET", "/feedback", "feedback.read", is_own=True),
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
@@ -213,6 +220,8 @@ def ids(cast: Cast) -> dict[str, Any]:
         "field": api.post("/fields", {"key": "owner"}).json()["id"],
         "prompt": prompt.pk,
         "experiment": experiment.pk,
+        "ramp": make_ramp(cast.team, "Farewell").pk,
+        "held": ramping.hold(SYSTEM, make_ramp(cast.team, "Welcome")).pk,
         "move": move,
         **_talk(cast, api),
         "message": asked.uid,

@@ -14,7 +14,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.services import lifecycle
+from experiments.services import lifecycle, ramping
 from experiments.services.lifecycle import NewVariant
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import Principal, Role
@@ -76,6 +76,7 @@ MODULES = (
     "prompts.services.naming",
     "prompts.services.porting",
     "experiments.services.lifecycle",
+    "experiments.services.ramping",
     "promptlab.hooks.services.endpoints",
     "promptlab.hooks.services.choosing",
     "promptlab.chat.services.conversations",
@@ -275,6 +276,21 @@ def _experiment(verb: str, *before: str) -> Callable[[World], Step]:
     return prepare
 
 
+def _start_ramp(w: World) -> Step:
+    where = make_live(w.first)
+    return lambda: ramping.start_ramp(w.cleo, w.second, where)
+
+
+def _ramp(act: Callable[..., object], *before: Callable[..., object]) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = ramping.start_ramp(w.cleo, w.second, make_live(w.first))
+        for step in before:
+            step(w.cleo, one)
+        return lambda: act(w.cleo, one)
+
+    return prepare
+
+
 def _drafted(act: Callable[..., object]) -> Callable[[World], Step]:
     def prepare(w: World) -> Step:
         drafting.keep_draft(w.cleo, w.prompt, {"content": "New {{name}}."})
@@ -432,6 +448,10 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "resume": (_experiment("resume", "start", "pause"), ["experiment.resume"]),
     "stop": (_experiment("stop", "start"), ["experiment.stop"]),
     "kill": (_experiment("kill", "start"), ["experiment.kill"]),
+    "start_ramp": (_start_ramp, ["ramp.started"]),
+    "hold": (_ramp(ramping.hold), ["ramp.held"]),
+    "go_on": (_ramp(ramping.go_on, ramping.hold), ["ramp.resumed"]),
+    "send_back": (_ramp(ramping.send_back), ["ramp.rolled_back"]),
     "rename_conversation": (
         _conversation(conversations.rename_conversation, "New"),
         ["conversation.renamed"],
@@ -476,7 +496,7 @@ REPEATABLE = (
     "rename_team", "save_person", "rename_environment",
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
-    "archive_prompt", "restore_prompt", "deploy", "kill",
+    "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
     "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",

@@ -14,7 +14,8 @@ from django.core import mail as django_mail
 from django.db import connection, transaction
 from django.utils import timezone
 
-from experiments.services import lifecycle
+from experiments.models import Ramp
+from experiments.services import lifecycle, ramping
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
@@ -354,6 +355,37 @@ def _experiment(*verbs: str) -> Callable[[Team], None]:
     return act
 
 
+def _ramp(*acts: Callable[..., object]) -> Callable[[Team], None]:
+    def act(team: Team) -> None:
+        prompt = _prompt(team)
+        where = make_live(newest(prompt))
+        ramp = ramping.start_ramp(SYSTEM, make_version(prompt), where, stages=ramping.DEFAULT_STAGES[:2])
+        for step in acts:
+            step(ramp)
+
+    return act
+
+
+def _inconclusive(ramp: Ramp) -> None:
+    Ramp.objects.filter(pk=ramp.pk).update(state="held", hold_reason="inconclusive")
+
+
+def _hold(ramp: Ramp) -> None:
+    ramping.hold(SYSTEM, ramp)
+
+
+def _go_on(ramp: Ramp) -> None:
+    ramping.go_on(SYSTEM, ramp, note="Never tell anybody.")
+
+
+def _send_back(ramp: Ramp) -> None:
+    ramping.send_back(SYSTEM, ramp)
+
+
+def _kill(ramp: Ramp) -> None:
+    lifecycle.kill(SYSTEM, ramp.experiment)
+
+
 def _change(prompt: Any) -> None:
     changes = authoring.PromptChanges(description="Never tell anybody.", tags=("a",))
     authoring.update_prompt(SYSTEM, prompt, changes)
@@ -372,6 +404,9 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     ),
     (_experiment("start", "pause", "resume", "stop"), ["experiment.started", "experiment.stopped"]),
     (_experiment("kill", "kill"), ["experiment.killed"]),
+    (_ramp(_hold, _go_on, _send_back), ["ramp.started", "ramp.held", "ramp.resumed", "ramp.rolled_back"]),
+    (_ramp(_inconclusive, _go_on, _inconclusive, _go_on), ["ramp.started", "ramp.advanced", "ramp.completed"]),
+    (_ramp(_kill), ["ramp.started", "ramp.aborted"]),
 ]  # fmt: skip
 
 

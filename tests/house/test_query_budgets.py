@@ -41,6 +41,7 @@ from tests.support.make import (
     make_user,
     make_version,
 )
+from tests.support.ramps import make_ramp
 
 BUDGETS: dict[str, int] = json.loads((Path(__file__).parent / "query_budgets.json").read_text())
 HOT = ("/bundle", "/prompts/greeting/deployed")
@@ -81,6 +82,7 @@ class Library:
             make_version(self.prompt)
             self._talk()
             make_key(self.team)
+            make_ramp(self.team, f"Launch {next(_numbers)}")
             self._answer()
             endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
@@ -141,6 +143,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     ids["collection"] = collecting.create_collection(SYSTEM, team.pk, name="Emails").pk
     found = Library(team, api, prompt, ids)
     ids["webhook"] = make_delivery(team).endpoint_id
+    ids["ramp"] = make_ramp(team, "Farewell").pk
     provider = make_provider(team)
     ids["provider"] = provider.pk
     ids["model"] = make_model(provider, fallbacks=[make_model(provider).name]).pk

@@ -32,7 +32,13 @@ MAY_CHANGE: dict[type[models.Model], set[str]] = {
     ReviewDecision: set(),
 }
 """What the database lets change: the state of a review; and who it was may become nobody, once the account is removed."""
-FROZEN = ["prompts_version", "prompts_deploymentevent", "prompts_reviewdecision", "audit_auditentry"]
+FROZEN = [
+    "prompts_version",
+    "prompts_deploymentevent",
+    "prompts_reviewdecision",
+    "audit_auditentry",
+    "experiments_rampdecision",
+]
 
 
 @pytest.fixture

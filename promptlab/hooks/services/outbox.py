@@ -23,6 +23,13 @@ TYPES = (
     "experiment.started",
     "experiment.stopped",
     "experiment.killed",
+    "ramp.started",
+    "ramp.advanced",
+    "ramp.held",
+    "ramp.resumed",
+    "ramp.rolled_back",
+    "ramp.completed",
+    "ramp.aborted",
 )
 """What can be asked for: exactly what happens somewhere in the house (tests/hooks/test_sending.py)."""
 MAX_BYTES = 18_000

@@ -1,0 +1,233 @@
+"""Gradual launches for editors: the list, the page of one with every decision, and the page before each act."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from experiments.models import Ramp, RampDecision
+from experiments.services import ramping
+from experiments.services.ramp_rules import Reason
+from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, asks, badge, link, sent
+from promptlab.lib.errors import NotFound
+from promptlab.lib.formats import fmt_pct
+from promptlab.templatetags.promptlab import when
+from prompts.models import Version
+
+State = Ramp.State
+KINDS = {
+    State.RUNNING: "info",
+    State.HELD: "warn",
+    State.ROLLED_BACK: "bad",
+    State.COMPLETED: "ok",
+    State.ABORTED: "neutral",
+}
+ACTS = {"hold": ramping.hold, "go-on": ramping.go_on, "send-back": ramping.send_back}
+LABELS: dict[str, Any] = {"hold": _("Hold it here"), "go-on": _("Let it go on"), "send-back": _("Send everyone back")}
+CONSEQUENCES: dict[str, list[Any]] = {
+    "hold": [
+        _("As many users as now keep the new text, until somebody lets it go on."),
+        _("If the numbers prove harm, everyone is sent back all the same."),
+    ],
+    "go-on": [_("It runs again at this step, and what it was held for is set aside until the next one.")],
+    "send-back": [
+        _("Everybody gets the version that was live before, at once."),
+        _("This launch has ended then. You can start another one."),
+    ],
+}
+DECIDED = [_("You decide in place of the numbers: the next step, or everyone after the last one.")]
+DONE: dict[str, Any] = {
+    "hold": _("%(title)s is held."),
+    "go-on": _("%(title)s goes on."),
+    "send-back": _("%(title)s: everybody gets the version from before."),
+}
+
+
+class WhyForm(HouseForm):
+    """Why, before an act. Where the numbers did not decide it takes a reason."""
+
+    note = forms.CharField(label=_("Why"), max_length=500, required=False, error_messages=asks(_("Say why.")))
+
+    def __init__(self, *args: Any, is_strict: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["note"].required = is_strict
+
+
+@admin.register(Ramp)
+class RampAdmin(HouseAdmin):
+    view_capability = "experiment.read"
+    team_path = "experiment__team_id"
+    list_title = _("Gradual launches")
+    empty_title = _("No gradual launches yet")
+    empty_text = _("A deployment with ramp puts a version live step by step, and takes it back when it does harm.")
+    list_display = ["name_link", "state_badge", "step", "environment", "since"]
+    list_display_links = None
+    list_filter = [("state", admin.ChoicesFieldListFilter), TeamFilter]
+    search_fields = ["experiment__title", "experiment__prompt__title"]
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.visible(request).with_names()
+
+    @admin.display(description=_("Launch"))
+    def name_link(self, ramp: Ramp) -> SafeString:
+        return link(self.url("change", ramp.pk), ramp.experiment.title)
+
+    @admin.display(description=_("State"))
+    def state_badge(self, ramp: Ramp) -> SafeString:
+        return badge(ramp.get_state_display(), KINDS[State(ramp.state)])
+
+    @admin.display(description=_("Step"))
+    def step(self, ramp: Ramp) -> str:
+        return _step(ramp)
+
+    @admin.display(description=_("Environment"))
+    def environment(self, ramp: Ramp) -> str:
+        return str(ramp.experiment.environment)
+
+    @admin.display(description=_("Started"))
+    def since(self, ramp: Ramp) -> str:
+        return when(ramp.started_at)
+
+    def own_urls(self) -> list[Any]:
+        return [self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
+
+    def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
+        """Show where it stands, why it waits, and every decision with what decided."""
+        may_move = self.may(request, _capability(thing), thing)
+        acts = _acts(thing) if may_move else []
+        return self.page(
+            request,
+            "admin/experiments/ramp.html",
+            title=thing.experiment.title,
+            ramp=thing,
+            state_kind=KINDS[State(thing.state)],
+            step=_step(thing),
+            versions=[_version_row(one.version, one.is_control) for one in thing.experiment.variants.all()],
+            prompt_url=reverse("admin:prompts_prompt_change", args=[thing.experiment.prompt_id]),
+            experiment_url=reverse("admin:experiments_experiment_change", args=[thing.experiment_id]),
+            actions=[{"label": LABELS[one], "url": self.url("act", thing.pk, one), "kind": _look(one)} for one in acts],
+            decisions=[_decision_row(one) for one in thing.decisions.order_by("-id")],
+        )
+
+    def act_page(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+        """Say what an act will do to whom; a POST does it."""
+        if verb not in ACTS:
+            raise NotFound("There is nothing at this address.")
+        ramp = self.found(request, pk)
+        actor = self.demand(request, _capability(ramp), ramp)
+        there = self.url("change", ramp.pk)
+        if request.method != "POST" and verb not in _acts(ramp):
+            return self.said(request, gettext("It moved on meanwhile. Nothing was changed."), there)
+        is_decision = verb == "go-on" and ramp.hold_reason in (Reason.INCONCLUSIVE, Reason.REFUSED)
+        names = {"title": ramp.experiment.title}
+
+        def act(filled: dict[str, Any]) -> HttpResponse:
+            ACTS[verb](actor, ramp, note=filled["note"])
+            return self.said(request, DONE[verb] % names, there)
+
+        return self.confirm(
+            request,
+            act,
+            form=WhyForm(sent(request), is_strict=is_decision),
+            title=f"{LABELS[verb]}: {ramp.experiment.title}",
+            consequences=DECIDED if is_decision else CONSEQUENCES[verb],
+            submit_label=LABELS[verb],
+            is_danger=verb == "send-back",
+            cancel_url=there,
+            breadcrumbs=[self.list_crumb(), {"label": ramp.experiment.title, "url": there}],
+        )
+
+
+def _acts(ramp: Ramp) -> list[str]:
+    """Return what can be done to it now."""
+    if not ramp.is_open:
+        return []
+    return ["go-on" if ramp.state == State.HELD else "hold", "send-back"]
+
+
+def _capability(ramp: Ramp) -> str:
+    return "prompt.deploy_development" if ramp.experiment.environment.name == "development" else "prompt.deploy"
+
+
+def _look(verb: str) -> str:
+    return {"go-on": "primary", "send-back": "danger"}.get(verb, "")
+
+
+def _share(share_bp: int) -> str:
+    return fmt_pct(share_bp / 10_000, 2 if share_bp % 100 else 0)
+
+
+def _step(ramp: Ramp) -> str:
+    if ramp.state == State.COMPLETED:
+        return gettext("Everyone")
+    facts = {"step": ramp.stage_index + 1, "steps": len(ramp.stages), "share": _share(ramp.stage.share_bp)}
+    return gettext("%(step)s of %(steps)s: %(share)s of all users") % facts
+
+
+def _version_row(version: Version, is_live: bool) -> dict[str, Any]:
+    role = gettext("Live") if is_live else gettext("New")
+    return {
+        "role": role,
+        "label": f"v{version.number}",
+        "url": reverse("admin:prompts_version_change", args=[version.pk]),
+    }
+
+
+def _decision_row(decision: RampDecision) -> dict[str, Any]:
+    return {
+        "at": decision.at,
+        "kind": decision.get_kind_display(),
+        "rule": _rule(decision.rule),
+        "share": _share(decision.share_bp),
+        "who": decision.actor_label,
+        "note": decision.note,
+        "revision": decision.revision,
+        "lines": _lines(decision.numbers),
+    }
+
+
+RULES: dict[str, Any] = {
+    "by_hand": _("Somebody decided"),
+    "guard_approval": _("Users like it less, proven"),
+    "guard_success": _("Answers fail more often, proven"),
+    "guard_latency": _("Users wait longer, proven"),
+    "clean_requests": _("Enough requests without a suspicion"),
+    "not_worse": _("A loss that matters is ruled out"),
+    "live_version_moved": _("Another version was put live"),
+    "experiment_stop": _("Its experiment was ended"),
+    "experiment_kill": _("Its experiment was stopped at once"),
+}
+
+
+def _rule(rule: str) -> str:
+    return str(Reason(rule).label if rule in Reason.values and rule != Reason.BY_HAND else RULES[rule])
+
+
+METRICS: dict[str, Any] = {
+    "approval": _("Approval: %(change)s, at best %(upper)s (ratings: %(new)s new, %(live)s live)"),
+    "success": _("Without error: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
+    "latency": _("Waiting, logarithm: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
+}
+
+
+def _lines(numbers: dict[str, Any]) -> list[str]:
+    """Return what the guard found, one sentence a metric; changes are towards better, as it keeps them."""
+    return [
+        METRICS[one["metric"]]
+        % {
+            "change": f"{one['change']:+.3f}",
+            "upper": "–" if one["upper"] is None else f"{one['upper']:+.3f}",
+            "new": one["treatment_events"],
+            "live": one["control_events"],
+        }
+        for one in numbers.get("guard", [])
+    ]
