@@ -18,7 +18,9 @@ from promptlab.llm.errors import (
     ProviderUnavailable,
     UnknownModel,
 )
+from promptlab.llm.finding import Masks
 from promptlab.llm.gateway import aclose, acomplete, aspent, astream, complete
+from promptlab.llm.masking import masked_messages
 from promptlab.llm.tokens import TokenCount, estimate
 from promptlab.llm.types import (
     PARAMETERS,
@@ -45,6 +47,7 @@ __all__ = [
     "Json",
     "LLMError",
     "MalformedAnswer",
+    "Masks",
     "Misconfigured",
     "ModelInfo",
     "NoRouteLeft",
@@ -64,6 +67,7 @@ __all__ = [
     "astream",
     "complete",
     "estimate",
+    "masked_messages",
     "model_names",
     "price",
     "resolve",

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from promptlab.lib.logs import get_logger
-from promptlab.llm import catalog, config, draining, meters, tokens, toolcalls, tracing
+from promptlab.llm import catalog, config, draining, masking, meters, tokens, toolcalls, tracing
 from promptlab.llm.draining import Rest
 from promptlab.llm.errors import BadRequest, LLMError, MalformedAnswer, NoRouteLeft
 from promptlab.llm.providers import making
@@ -59,9 +59,14 @@ class _Try:
 
 @dataclass
 class _Call:
-    """What is known about a call while it runs. Times are of `time.perf_counter`, `until` is of the loop's clock."""
+    """What is known about a call while it runs. Times are of `time.perf_counter`, `until` is of the loop's clock.
+
+    `sent` is the request as providers get it: with tokens for what `sheet` keeps the values of.
+    """
 
     request: CompletionRequest
+    sent: CompletionRequest
+    sheet: masking.Sheet
     routes: Sequence[Route]
     limits: config.Config
     until: float
@@ -179,7 +184,8 @@ def _begin(request: CompletionRequest, rest: Rest) -> _Call:
         request = replace(request, traceparent=span.traceparent)
     allowed_s = request.deadline_s or routes[0].deadline_s or limits.deadline_s
     until = asyncio.get_running_loop().time() + allowed_s
-    return _Call(request, routes, limits, until, rest, span, route=routes[0])
+    sent, sheet = masking.masked(replace(request, routes=routes))
+    return _Call(request, sent, sheet, routes, limits, until, rest, span, route=routes[0])
 
 
 def _route_of_settings(model: str, limits: config.Config) -> Route:
@@ -263,11 +269,11 @@ async def _ask(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
 
 async def _try(call: _Call, breaker: SharedBreaker) -> AsyncGenerator[Delta | Completion, None]:
     finish = None
-    request = replace(call.request, model=call.route.model, routes=(call.route,))
+    request = replace(call.sent, model=call.route.model, routes=(call.route,))
     with _noted(call):
         async with breaker.guard() as answering:
             source = _limited(call, making.named(call.route.kind).astream(request))
-            async with aclosing(source) as events:
+            async with aclosing(masking.restored(source, call.sheet)) as events:
                 async for event in events:
                     if isinstance(event, Finish):
                         finish = event
@@ -345,6 +351,7 @@ def _end(call: _Call) -> None:
     done = call.completion
     elapsed_ms = call.elapsed_ms()
     meters.count(call.route, call.outcome, elapsed_ms, call.first_token_ms, done)
+    meters.count_masked(call.route, call.sheet.counts)
     for this in call.tries:
         meters.tries.add(this.route.provider, this.route.model, this.outcome)
     call.span.end(call.route, call.outcome, call.first_token_ms, done)
@@ -361,6 +368,7 @@ def _end(call: _Call) -> None:
         output_tokens=done.usage.output_tokens if done else None,
         is_estimated=done.usage.is_estimated if done else None,
         cost_usd=str(done.cost_usd) if done and done.cost_usd is not None else None,
+        masked=dict(call.sheet.counts),
         latency_ms=done.latency_ms if done else elapsed_ms,
         first_token_ms=call.first_token_ms,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from promptlab.lib.metrics import Counter, Gauge, Histogram
+from promptlab.llm.finding import KINDS
 from promptlab.llm.resilience import breakers
 from promptlab.llm.types import Completion, Route
 
@@ -16,6 +17,7 @@ tries = Counter("promptlab_llm_tries_total", "Tries of model calls, by how they 
 spent = Counter("promptlab_llm_tokens_total", "Tokens of whole answers.", (*WHO, "kind"))
 cost = Counter("promptlab_llm_cost_usd_total", "Cost of whole answers whose price is known, in USD.", WHO)
 unpriced = Counter("promptlab_llm_unpriced_total", "Whole answers whose price is not known.", WHO)
+masked = Counter("promptlab_llm_masked_total", "Values replaced by tokens before calls.", (*WHO, "kind"))
 first_token = Histogram("promptlab_llm_first_token_seconds", "Wait for the first token.", WHO)
 duration = Histogram("promptlab_llm_duration_seconds", "From the question to the end of the call.", WHO)
 
@@ -31,6 +33,12 @@ def count(
         first_token.observe(*who, size=first_token_ms / 1000)
     if completion is not None:
         _count_usage(who, completion)
+
+
+def count_masked(route: Route, counts: Mapping[str, int]) -> None:
+    """Count the values that did not leave, by kind; those of own patterns as one kind, for teams name them freely."""
+    for kind, values in counts.items():
+        masked.add(route.provider, route.model, kind if kind in KINDS else "own", by=values)
 
 
 def _count_usage(who: tuple[str, str], completion: Completion) -> None:

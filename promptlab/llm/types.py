@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
+from promptlab.llm.finding import NOTHING, Masks
+
 Parameter = str | int | float | bool | None | Sequence[str] | Mapping[str, object]
 
 PARAMETERS = frozenset(
@@ -60,7 +62,7 @@ class Route:
     `provider` names it in logs, metrics and breakers, `kind` says how it is spoken to, `model` is its own name for the
     model. `version` changes with every change of address or key, so that connections of old ones are not used again.
     `None` for a time limit means the setting. `drains`: when the caller hangs up the answer is read to its end, because
-    it is billed all the same.
+    it is billed all the same. `masks` are what may not leave by this way.
     """
 
     provider: str
@@ -74,6 +76,7 @@ class Route:
     first_token_timeout_s: float | None = None
     deadline_s: float | None = None
     drains: bool = False
+    masks: Masks = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ class CompletionRequest:
     the call was for (`chat`, `generate`, `judge`). `user` is a hash that lets the provider tell abusers apart, never a
     name or an address; empty sends none. `routes` are the ways to reach the model, the best first: another one is taken
     when one fails before its first token. None means the way that the settings say. `traceparent` names the trace that
-    the provider is told of; the gateway fills it in where the settings allow.
+    the provider is told of; the gateway fills it in where the settings allow. `masks` are what may not leave by any
+    way.
     """
 
     messages: Sequence[ChatMessage]
@@ -96,6 +100,15 @@ class CompletionRequest:
     user: str = ""
     routes: Sequence[Route] = ()
     traceparent: str = ""
+    masks: Masks = NOTHING
+
+    @property
+    def masks_in_force(self) -> Masks:
+        """Its own masks and those of every way it may take: what is sent is the same by all of them."""
+        masks = self.masks
+        for route in self.routes:
+            masks |= route.masks
+        return masks
 
 
 @dataclass(frozen=True, slots=True)
