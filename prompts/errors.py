@@ -297,6 +297,13 @@ class SnippetInUse(Conflict):
     detail = "Live in {environment} and including {prompt}: {users}. Put versions without it live first."
 
 
+class SecretInText(Invalid):
+    """A key or password stands in a text. `problems` names each field; no value is told."""
+
+    code = "secret_in_text"
+    detail = "Line {line} of {field} has {kind}. Take it out: whoever may read the prompt could use it."
+
+
 class FileInvalid(Invalid):
     """A file of prompts cannot be read. `problems` names the place: line, path, or both."""
 

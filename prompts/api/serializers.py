@@ -84,7 +84,13 @@ class ContentIn(serializers.Serializer[Any]):
     message = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
-class PromptIn(ContentIn):
+class VersionIn(ContentIn):
+    allow_secret = serializers.CharField(
+        required=False, max_length=500, help_text="Why what looks like a key is none; for administrators."
+    )
+
+
+class PromptIn(VersionIn):
     title = serializers.CharField(max_length=200)
     name = serializers.CharField(required=False, max_length=255)
     description = serializers.CharField(required=False, allow_blank=True, max_length=10_000)

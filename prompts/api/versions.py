@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from promptlab.accounts.access import require_environment
 from promptlab.accounts.rest import id_in, idempotent
 from prompts import diff, rendering, resolve, snippets
-from prompts.api.serializers import ContentIn, DiffOut, RenderIn, RenderOut, ServedOut, UseOut, VersionOut
+from prompts.api.serializers import DiffOut, RenderIn, RenderOut, ServedOut, UseOut, VersionIn, VersionOut
 from prompts.api.views import OfPrompts, content_from
 from prompts.errors import PromptNotFound, VersionNotFound
 from prompts.models import Prompt, Version
@@ -66,18 +66,19 @@ class VersionList(OfVersions):
         rows = Version.objects.filter(prompt=self.prompt(prompt)).select_related("prompt").newest_first()
         return self.page(rows, VersionOut)
 
-    @extend_schema(request=ContentIn, responses={201: VersionOut, 200: VersionOut})
+    @extend_schema(request=VersionIn, responses={201: VersionOut, 200: VersionOut})
     @idempotent
     def post(self, request: Request, prompt: str) -> Response:
         """Save a new version: 201. The same content as the newest one is not saved again: 200 with that one."""
         one = self.prompt(prompt)
-        body = self.checked(ContentIn)
+        body = self.checked(VersionIn)
         version, is_new = authoring.create_version(
             self.principal,
             one,
             content_from(body, one),
             version_string=body.get("version_string", ""),
             message=body.get("message", ""),
+            allow_secret=body.get("allow_secret", ""),
         )
         return Response(VersionOut(version).data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 

@@ -188,7 +188,9 @@ class PromptList(OfPrompts):
         return response
 
 
-_PROMPT_FIELDS = ("title", "name", "description", "tags", "metadata", "model_type", "version_string", "message")
+_PROMPT_FIELDS = (
+    "title", "name", "description", "tags", "metadata", "model_type", "version_string", "message", "allow_secret",
+)  # fmt: skip
 
 
 class PromptDetail(OfPrompts):
@@ -240,6 +242,7 @@ class PromptDetail(OfPrompts):
             content=content_from(body, one) if has_content or _SETTINGS & body.keys() else None,
             message=body.get("message", ""),
             version_string=body.get("version_string", ""),
+            allow_secret=body.get("allow_secret", ""),
         )
         changed, _ = authoring.update_prompt(self.principal, one, changes, if_match=if_match(self.request))
         return self.shown(changed)

@@ -19,7 +19,7 @@ from promptlab.lib.slugs import free_slug
 from prompts.errors import NameTaken, PromptArchived, VersionStringTaken
 from prompts.models import Collection, Prompt, PromptAlias, Version
 from prompts.resolve import NAME
-from prompts.services import fields, including
+from prompts.services import fields, including, scanning
 from prompts.services.collecting import lock_collection
 from prompts.services.environments import ensure_defaults
 from prompts.services.indexing import index
@@ -44,6 +44,7 @@ class PromptChanges:
     content: Content | None = None
     message: str = ""
     version_string: str = ""
+    allow_secret: str = ""
 
 
 def create_prompt(
@@ -62,12 +63,14 @@ def create_prompt(
     message: str = "",
     forked_from: Version | None = None,
     with_others: bool = False,
+    allow_secret: str = "",
 ) -> Prompt:
     """Make a prompt with its version 1. Nothing goes live.
 
     Without a `name` one is made of the title, with a number behind it when it is taken. With `with_others`, the caller
     has checked the includes and notes them (`including`) once everything it makes at once is there.
-    Raises NameTaken for a given name that exists, Invalid naming the field.
+    `allow_secret` is why an administrator lets through what looks like a key.
+    Raises NameTaken for a given name that exists, SecretInText, Invalid naming the field.
     """
     require(actor, "prompt.write", team_id)
     if not title.strip():
@@ -93,7 +96,7 @@ def create_prompt(
             )
             prompt.tags.set(tags_named(team_id, tags))
             fields.set_values(prompt, metadata or {})
-            names = {"version_string": version_string, "message": message}
+            names = {"version_string": version_string, "message": message, "allow_secret": allow_secret}
             version = _write_version(actor, prompt, content, number=1, with_others=with_others, **names)
             _point_to_newest(prompt, version)
             index(prompt.pk)
@@ -124,7 +127,8 @@ def update_prompt(
         before = _apply(locked, changes)
         version = None
         if changes.content is not None:
-            version = _add_version(actor, locked, changes.content, changes.version_string, changes.message)
+            names = {name: getattr(changes, name) for name in ("version_string", "message", "allow_secret")}
+            version = _add_version(actor, locked, changes.content, **names)
         if before:
             after = {field: _plain(getattr(locked, field)) for field in before if field not in ("tags", "metadata")}
             record(actor, "prompt.changed", locked, team_id=locked.team_id, before=before, after=after)
@@ -145,16 +149,19 @@ def create_version(
     version_string: str = "",
     message: str = "",
     with_others: bool = False,
+    allow_secret: str = "",
 ) -> tuple[Version, bool]:
     """Save content as the next version and return it with True; the same content as the newest is not saved again.
 
-    Numbers have no gap and no duplicate whatever runs at once: the prompt's row is locked. `with_others` as of
-    `create_prompt`. Raises PromptArchived, VersionStringTaken, Invalid when the type differs.
+    Numbers have no gap and no duplicate whatever runs at once: the prompt's row is locked. `with_others` and
+    `allow_secret` as of `create_prompt`. Raises PromptArchived, VersionStringTaken, SecretInText, Invalid when the type
+    differs.
     """
     require(actor, "prompt.write", prompt.team_id)
     with transaction.atomic():
         locked = _locked(prompt)
-        version = _add_version(actor, locked, content, version_string, message, with_others=with_others)
+        names = {"version_string": version_string, "message": message, "allow_secret": allow_secret}
+        version = _add_version(actor, locked, content, with_others=with_others, **names)
         if version is None:
             newest = _newest(locked)
             return newest, False
@@ -267,10 +274,11 @@ def _add_version(
     actor: Principal,
     prompt: Prompt,
     content: Content,
+    *,
     version_string: str,
     message: str,
-    *,
     with_others: bool = False,
+    allow_secret: str = "",
 ) -> Version | None:
     """Write the next version under the prompt's lock; None when the newest says the same already."""
     if content.type != prompt.type:
@@ -287,6 +295,7 @@ def _add_version(
         version_string=version_string,
         message=message,
         with_others=with_others,
+        allow_secret=allow_secret,
     )
     _point_to_newest(prompt, version)
     after = {"number": version.number, "checksum": version.checksum}
@@ -305,11 +314,13 @@ def _write_version(
     version_string: str,
     message: str,
     with_others: bool,
+    allow_secret: str,
 ) -> Version:
     taken = version_string and Version.objects.filter(prompt=prompt, version_string=version_string).first()
     if taken:
         raise VersionStringTaken(number=taken.number, prompt=prompt.title, version_string=version_string)
     _check_said_once(content)
+    scanning.check(actor, prompt, content, allow=allow_secret)
     if not with_others:
         including.check(prompt, content)
     written: Version = Version.objects.create(

@@ -13,7 +13,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import FieldProblem, Invalid
 from prompts.errors import DraftBehind, DraftNeedsSomebody, DraftNotFound, DraftStale, PromptArchived
 from prompts.models import Draft, Prompt, Version
-from prompts.services import authoring, including
+from prompts.services import authoring, including, scanning
 from prompts.services.contents import content_of
 
 SETTINGS = ("model", "parameters", "variables", "syntax", "output_schema", "stop", "tools")
@@ -38,7 +38,7 @@ def keep_draft(
 
     `row_version` is the state the caller read, 0 for none; without it the last one wins. `started_from` says which
     version the caller has taken in; it stays as it is when left out.
-    Raises DraftStale with both texts, PromptArchived, Invalid naming the field.
+    Raises DraftStale with both texts, PromptArchived, SecretInText, Invalid naming the field.
     """
     require(actor, "prompt.write", prompt.team_id)
     with transaction.atomic():
@@ -49,6 +49,9 @@ def keep_draft(
         begun = _begun(locked, found, started_from)
         if found and (found.body, found.started_from) == (dict(body), begun):
             return found
+        secrets = scanning.new_secrets(locked, body)
+        if secrets:
+            raise scanning.refusal(secrets)
         draft = found or Draft(prompt=locked, row_version=0, **_writer(actor))
         draft.body, draft.started_from = dict(body), begun
         draft.row_version += 1

@@ -21,7 +21,7 @@ from prompts.models import Collection, Deployment, MetadataField, Prompt, Versio
 from prompts.porting.bundle import Bundle, BundledPrompt, BundledVersion
 from prompts.porting.names import NAME
 from prompts.querysets import PromptQuerySet
-from prompts.services import authoring, fields, including
+from prompts.services import authoring, fields, including, scanning
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
 
@@ -339,10 +339,17 @@ def _with_includes(items: Sequence[PlanItem], team_id: int) -> Iterator[PlanItem
         problems = [
             _problem(item.source, item.place, problem.detail, problem.code)
             for version in written.get(item.name, ())
-            for problem in including.problems_in(version, newest, is_newest=version in newest)
+            for problem in _problems_in(version, newest)
             if item.source is not None
         ]
         yield replace(item, outcome="problem", versions=(), problems=tuple(problems)) if problems else item
+
+
+def _problems_in(version: Version, newest: Sequence[Version]) -> Iterator[FieldProblem]:
+    """Yield why a version cannot be written: what it includes, and keys that stand in it."""
+    yield from including.problems_in(version, newest, is_newest=version in newest)
+    for secret in scanning.new_secrets(version.prompt, scanning.said(version.content)):
+        yield FieldProblem(secret.field, scanning.refusal([secret]).detail, scanning.CODE)
 
 
 def _unsaved(item: PlanItem, team_id: int) -> list[Version]:
