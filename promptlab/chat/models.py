@@ -60,7 +60,8 @@ class Message(models.Model):
     A cached answer was given before to the same request: it cost nothing. `tool_calls` are what an answer asks to be
     called, `tool_call_id` is the call that a message of role tool answers. `prices` is what the usage was priced with.
     `history_from` is the id of the first message of the history sent for an answer; null: all of it. What was purged has
-    no text, blanks or end user any more, and all of its numbers.
+    no text, blanks or end user any more, and all of its numbers. `masks` says what left as tokens (`llm.Masks`); null:
+    nothing did. The texts here are those before and after: with the values.
     Callers of the OpenAI-compatible face tell the whole talk with every question: these messages are marked `is_sent`,
     and the answer's `sent_from` is the id of the first of them. `metadata` is what such a caller noted with its question.
     `asked_model` is the name that was asked for, `model` becomes the one that answered.
@@ -131,6 +132,7 @@ class Message(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     rolled_up_at = models.DateTimeField(null=True)
     history_from = models.PositiveBigIntegerField(null=True)
+    masks = models.JSONField(null=True, editable=False)
     purged_at = models.DateTimeField(_("text removed"), null=True)
 
     objects = MessageQuerySet.as_manager()

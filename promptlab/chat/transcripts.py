@@ -46,7 +46,7 @@ def upstream_request(
 
 
 def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
-    """Return the messages sent to the model for `answer`.
+    """Return the messages asked of the model for `answer`, as they are before anything of them is masked.
 
     They are made of its version, the versions of the snippets noted with it, its variables and what was said before:
     byte for byte the same at any later time, for none of these ever changes. Nothing is left of an answer that was
@@ -67,6 +67,15 @@ def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
     )
     question, history = said[-1], [_said(past) for past in said[:-1]]
     return [_sent(part) for part in [*_rendered(answer, history), Part(role="user", content=question.content)]]
+
+
+def sent_messages(answer: Message) -> list[llm.ChatMessage]:
+    """Return the messages of `answer` as its provider got them: with tokens in place of what does not leave.
+
+    Raises what `upstream_messages` raises.
+    """
+    messages = upstream_messages(answer)
+    return list(llm.masked_messages(messages, llm.Masks.of(answer.masks))[0]) if answer.masks else messages
 
 
 def upstream_parameters(answer: Message) -> dict[str, Any]:

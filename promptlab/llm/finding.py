@@ -7,10 +7,10 @@ no text makes it slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 EMAIL, PHONE, CARD, IBAN = "email", "phone", "card", "iban"
 KINDS = (EMAIL, IBAN, CARD, PHONE)
@@ -33,6 +33,15 @@ class Masks:
 
     def __bool__(self) -> bool:
         return bool(self.kinds or self.patterns)
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Masks:
+        """Return the masks that `to_dict` wrote down."""
+        return cls(tuple(said["kinds"]), tuple((name, pattern) for name, pattern in said["patterns"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as JSON keeps them."""
+        return {"kinds": list(self.kinds), "patterns": [list(pattern) for pattern in self.patterns]}
 
     def __or__(self, other: Masks) -> Masks:
         kinds = tuple(kind for kind in KINDS if kind in self.kinds or kind in other.kinds)

@@ -116,7 +116,7 @@ async def astream(request: CompletionRequest, *, rest: Rest | None = None) -> As
     `contextlib.aclosing` where the loop may be left early. Where the route says so the answer is read to its end in the
     background instead: `rest` then says how it goes on. Raises LLMError; `partial` tells whether deltas came before.
     """
-    call = _begin(request, rest or Rest())
+    call = await _begin(request, rest or Rest())
     events = _run(call)
     if any(route.drains for route in call.routes):
         events = draining.kept(events, call.rest, lambda: call.may_read_on)
@@ -168,7 +168,7 @@ async def _complete_and_close(request: CompletionRequest) -> Completion:
         await aclose()
 
 
-def _begin(request: CompletionRequest, rest: Rest) -> _Call:
+async def _begin(request: CompletionRequest, rest: Rest) -> _Call:
     """Return the call with routes and limits filled in. Raises UnknownModel, BadRequest."""
     limits = config.current()
     routes = tuple(request.routes) or (_route_of_settings(request.model, limits),)
@@ -179,12 +179,12 @@ def _begin(request: CompletionRequest, rest: Rest) -> _Call:
     if not request.messages:
         raise BadRequest("There is no message to answer.", code="missing_messages")
     request = replace(request, model=request.model or routes[0].model)
+    sent, sheet = await masking.amasked(replace(request, routes=routes))
     span = tracing.Span(request)
     if limits.forward_traceparent:
-        request = replace(request, traceparent=span.traceparent)
+        request, sent = (replace(one, traceparent=span.traceparent) for one in (request, sent))
     allowed_s = request.deadline_s or routes[0].deadline_s or limits.deadline_s
     until = asyncio.get_running_loop().time() + allowed_s
-    sent, sheet = masking.masked(replace(request, routes=routes))
     return _Call(request, sent, sheet, routes, limits, until, rest, span, route=routes[0])
 
 

@@ -6,6 +6,7 @@ end and none inside, and none of them stands in the texts already: so the way ba
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -18,6 +19,8 @@ from promptlab.llm.errors import LLMError
 from promptlab.llm.finding import Masks, find
 from promptlab.llm.types import ChatMessage, CompletionRequest, Delta, Json
 
+LONG = 20_000
+"""Characters that take some milliseconds to look through."""
 _TOKEN = re.compile(r"\[[A-Z_]+_[0-9]+\]")
 Event = TypeVar("Event")
 
@@ -81,6 +84,14 @@ def masked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]:
     """Return the request as its provider gets it, and what was replaced. The same request always gives the same."""
     messages, sheet = masked_messages(request.messages, request.masks_in_force)
     return replace(request, messages=messages), sheet
+
+
+async def amasked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]:
+    """Return what `masked` returns. Long texts are looked through in a thread, so that other calls go on."""
+    is_long = sum(len(message.content) for message in request.messages) > LONG
+    if request.masks_in_force and is_long:
+        return await asyncio.to_thread(masked, request)
+    return masked(request)
 
 
 def masked_messages(messages: Sequence[ChatMessage], masks: Masks) -> tuple[Sequence[ChatMessage], Sheet]:

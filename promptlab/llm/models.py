@@ -19,7 +19,8 @@ class Provider(models.Model):
     """A server that models are called at, with the key it is called with.
 
     The key is kept sealed, or as the name of a variable of the environment; no page, answer, log or export repeats it.
-    `generation` grows with every change of address or key. No time limit: that of the settings.
+    `generation` grows with every change of address or key. No time limit: that of the settings. `masked` are kinds of
+    `finding.KINDS` with blanks between: they are replaced before its calls, beside those of the team's `Masking`.
     """
 
     class Kind(models.TextChoices):
@@ -61,6 +62,7 @@ class Provider(models.Model):
         _("when the caller hangs up"), max_length=10, choices=OnHangUp.choices, default=OnHangUp.CANCEL
     )
     region_note = models.CharField(_("region and privacy"), max_length=300, blank=True)
+    masked = models.CharField(_("replaced before a call"), max_length=40, blank=True)
     is_on = models.BooleanField(_("on"), default=True)
     generation = models.PositiveIntegerField(default=1, editable=False)
     checked_at = models.DateTimeField(_("last check"), null=True, editable=False)
@@ -93,6 +95,10 @@ class Provider(models.Model):
     def has_key(self) -> bool:
         """Whether a key, or the name of one, is set."""
         return bool(self.sealed_key or self.key_variable)
+
+    @property
+    def masked_list(self) -> list[str]:
+        return self.masked.split()
 
     @property
     def version(self) -> str:
@@ -160,6 +166,37 @@ class Fallback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model}, {self.position}: {self.other}"
+
+
+class Masking(models.Model):
+    """What is replaced before every call of a team, whoever answers. No row: nothing. `kinds` are of `finding.KINDS`."""
+
+    team = models.OneToOneField(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
+    kinds = models.CharField(_("replaced before every call"), max_length=40, blank=True)
+
+    class Meta:
+        verbose_name = _("masking")
+        verbose_name_plural = _("masking")
+
+    def __str__(self) -> str:
+        return f"{self.team}: {self.kinds}"
+
+
+class MaskPattern(models.Model):
+    """What a team never sends besides: a pattern in the language of `finding.compiled`. Tokens carry its name."""
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
+    name = models.CharField(_("name"), max_length=20)
+    pattern = models.CharField(_("pattern"), max_length=200)
+
+    class Meta:
+        verbose_name = _("own pattern")
+        verbose_name_plural = _("own patterns")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="mask_pattern_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.pattern}"
 
 
 class Price(models.Model):

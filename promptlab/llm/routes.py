@@ -15,8 +15,9 @@ from promptlab.lib.addresses import AddressRefused
 from promptlab.lib.logs import get_logger
 from promptlab.lib.sealing import CannotBeOpened, unseal
 from promptlab.llm import config
+from promptlab.llm.finding import Masks
 from promptlab.llm.keeping import Kept
-from promptlab.llm.models import Fallback, LanguageModel, Provider
+from promptlab.llm.models import Fallback, LanguageModel, Masking, MaskPattern, Provider
 from promptlab.llm.refusals import ModelOff, NoModelOfTier, ProviderNotReady
 from promptlab.llm.types import Route
 
@@ -64,6 +65,18 @@ def routes_for(team_id: int, model: str) -> tuple[Route, ...]:
     return routes
 
 
+def masks_of(team_id: int) -> Masks:
+    """Return what is replaced before every call of a team, whoever answers. Two queries, kept for seconds."""
+    return _masks.of(team_id)
+
+
+def read_masks(team_id: int) -> Masks:
+    """Return what a team's rows say is replaced before every call, as they stand in the database now."""
+    kinds = Masking.objects.filter(team_id=team_id).values_list("kinds", flat=True).first() or ""
+    patterns = MaskPattern.objects.filter(team_id=team_id).values_list("name", "pattern")
+    return Masks(tuple(kinds.split()), tuple(patterns))
+
+
 def window_of(team_id: int, model: str) -> int | None:
     """Return the context window that a team's row gives a model, in tokens; None where it says nothing."""
     known = _shelves.of(team_id).models.get(model)
@@ -98,6 +111,7 @@ def route_to(provider: Provider, model: str) -> Route:
         first_token_timeout_s=provider.first_token_timeout_s,
         deadline_s=provider.deadline_s,
         drains=provider.on_hang_up == Provider.OnHangUp.READ,
+        masks=Masks(tuple(provider.masked_list)),
     )
 
 
@@ -162,3 +176,4 @@ def may_use_variable(provider: Provider) -> bool:
 
 
 _shelves: Kept[Shelf] = Kept(_load)
+_masks: Kept[Masks] = Kept(read_masks)

@@ -189,6 +189,8 @@ CALLS = [
     Call("GET", "/providers/{provider}/prices", "provider.admin"),
     Call("POST", "/providers/{provider}/prices", "provider.admin", PRICE),
     Call("DELETE", "/prices/{price}", "provider.admin"),
+    Call("GET", "/masking", "provider.admin", is_own=True),
+    Call("PUT", "/masking", "provider.admin", {"kinds": ["email"], "patterns": {}}, is_own=True),
     Call("GET", "/models", "prompt.read", is_own=True),
     Call("POST", "/models", "provider.admin", {"provider_id": "{provider}", "name": "new"}),
     Call("GET", "/models/{model}", "prompt.read"),

@@ -25,7 +25,7 @@ from promptlab.chat.models import Conversation
 from promptlab.chat.services import conversations, repricing
 from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
-from promptlab.llm.services import checking, modelling, price_list, providing
+from promptlab.llm.services import checking, hiding, modelling, price_list, providing
 from prompts.models import Prompt, Version
 from prompts.porting.bundle import Bundle
 from prompts.services import (
@@ -84,6 +84,7 @@ MODULES = (
     "promptlab.llm.services.modelling",
     "promptlab.llm.services.price_list",
     "promptlab.llm.services.checking",
+    "promptlab.llm.services.hiding",
     "promptlab.chat.services.repricing",
 )
 
@@ -489,6 +490,10 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "remove_model": (_model(modelling.remove_model), ["model.removed"]),
     "set_price": (_set_price, ["price.set"]),
     "remove_price": (_remove_price, ["price.removed"]),
+    "set_masking": (
+        lambda w: lambda: hiding.set_masking(w.cleo, w.team_id, kinds=["email"], patterns={}),
+        ["masking.changed"],
+    ),
     "reprice": (_reprice, ["messages.repriced"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
 }

@@ -99,6 +99,13 @@ def test_the_provider_sees_tokens_and_the_caller_values() -> None:
     assert done.text == f"I wrote to {EMAIL} and {STAFF}. [EMAIL_9] [CA"
 
 
+def test_a_long_text_is_masked_all_the_same() -> None:
+    with scripted.use("[EMAIL_1]") as provider:
+        done = llm.complete(ask("word " * masking.LONG + EMAIL))
+    assert provider.requests[0].messages[0].content.endswith("word [EMAIL_1]")
+    assert done.text == EMAIL
+
+
 def test_without_masks_nothing_is_touched() -> None:
     with scripted.use(Reply(deltas=("[", "EMAIL_1]"))) as provider:
         done = llm.complete(ask(EMAIL, Masks()))

@@ -14,7 +14,7 @@ from promptlab import llm
 from promptlab.accounts.rest import HouseView
 from promptlab.chat.errors import ConversationNotFound, MessageNotFound
 from promptlab.chat.models import Conversation, Message
-from promptlab.chat.transcripts import upstream_messages
+from promptlab.chat.transcripts import sent_messages
 
 
 class MessageOut(serializers.ModelSerializer[Message]):
@@ -47,7 +47,7 @@ class UpstreamOut(serializers.Serializer[Any]):
 
 def sent_for(answer: Message) -> list[dict[str, Any]]:
     """Return what was sent to the model for an answer."""
-    return [_sent(part) for part in upstream_messages(answer)]
+    return [_sent(part) for part in sent_messages(answer)]
 
 
 def _sent(part: llm.ChatMessage) -> dict[str, Any]:

@@ -8,13 +8,18 @@ from promptlab import llm
 from promptlab.chat.models import Message
 from promptlab.chat.services.windowing import fitting_messages
 from promptlab.chat.transcripts import upstream_request
-from promptlab.llm.routes import routes_for
+from promptlab.llm.routes import masks_of, routes_for
 
 
 def request_for(answer: Message, team_id: int) -> llm.CompletionRequest:
     """Return the request for `answer`: as much of what was said as the model has room for, and the ways to the model.
 
+    What leaves as tokens is noted with the answer, so that what was sent can be rebuilt.
     Raises ContextTooLong, ModelOff, ProviderNotReady, and what `transcripts.upstream_messages` raises.
     """
     request = upstream_request(answer, team_id, fitting_messages(answer, team_id))
-    return replace(request, routes=routes_for(team_id, request.model))
+    request = replace(request, routes=routes_for(team_id, request.model), masks=masks_of(team_id))
+    if request.masks_in_force:
+        answer.masks = request.masks_in_force.to_dict()
+        answer.save(update_fields=["masks"])
+    return request

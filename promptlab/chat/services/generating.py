@@ -192,12 +192,14 @@ def _given_before(kept: Mapping[str, str], latency_ms: int) -> llm.Completion:
 
 def _place(team_id: int, request: llm.CompletionRequest, chosen: Chosen) -> cache.Place:
     """Return where the answer to this request lies: one place for all end users of a team, and for no other team."""
-    canonical = {
+    canonical: dict[str, Any] = {
         "version": chosen.version.checksum if chosen.version else "",
         "model": request.model,
         "messages": [[message.role, message.content] for message in request.messages],
         "parameters": dict(request.parameters),
     }
+    if request.masks_in_force:
+        canonical["masks"] = request.masks_in_force.to_dict()
     return cache.Place(CACHE_KIND, team_id, fingerprint(canonical))
 
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, TeamForm, acting, asks, badge, link, sent
 from promptlab.lib.formats import fmt_day
+from promptlab.llm import finding
 from promptlab.llm.models import LanguageModel, Price, Provider
 from promptlab.llm.probing import Result
 from promptlab.llm.querysets import CAPABILITY
@@ -27,6 +28,12 @@ LIMITS = {
     "connect_timeout_s": _("Longest wait to connect"),
     "first_token_timeout_s": _("Longest wait for the first word"),
     "deadline_s": _("Longest time for an answer"),
+}
+MASKED = {
+    finding.EMAIL: _("E-mail addresses"),
+    finding.PHONE: _("Phone numbers"),
+    finding.CARD: _("Card numbers"),
+    finding.IBAN: _("Bank accounts (IBAN)"),
 }
 MOST_PRICES = 200
 
@@ -52,6 +59,13 @@ def _fields() -> dict[str, forms.Field]:
             required=False,
             help_text=_("Shown to everybody who chooses a model: where texts go, and what may not be sent."),
         ),
+        "masked": forms.MultipleChoiceField(
+            label=_("Replaced before a call"),
+            choices=list(MASKED.items()),
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            help_text=_("The provider gets tokens such as [EMAIL_1]; callers get the values back in the answer."),
+        ),
         "on_hang_up": forms.ChoiceField(
             label=_("When the caller hangs up"),
             choices=Provider.OnHangUp.choices,
@@ -63,6 +77,11 @@ def _fields() -> dict[str, forms.Field]:
         ),
         "deadline_s": forms.FloatField(label=_("Longest time for an answer"), required=False, help_text=seconds),
     }
+
+
+def _initial(provider: Provider) -> dict[str, Any]:
+    """Return what a provider's form begins with."""
+    return {name: getattr(provider, name) for name in _fields()} | {"masked": provider.masked_list}
 
 
 def _key_fields() -> dict[str, forms.Field]:
@@ -225,6 +244,7 @@ class ProviderAdmin(HouseAdmin):
             (_("Key"), _key_words(provider)),
             (_("API version"), provider.api_version or "–"),
             (_("Region and privacy"), provider.region_note or "–"),
+            (_("Replaced before a call"), ", ".join(str(MASKED[kind]) for kind in provider.masked_list) or "–"),
             (_("When the caller hangs up"), provider.get_on_hang_up_display()),
             *((label, _seconds(provider, name)) for name, label in LIMITS.items()),
             (_("Team"), provider.team),
@@ -271,7 +291,7 @@ class ProviderAdmin(HouseAdmin):
         """Change a provider. Another host asks for the key again."""
         provider = self.found(request, pk)
         actor = self.demand(request, self.write_capability, provider)
-        form = ProviderForm(sent(request), initial={name: getattr(provider, name) for name in _fields()})
+        form = ProviderForm(sent(request), initial=_initial(provider))
 
         def change(filled: dict[str, Any]) -> HttpResponse:
             said: Any = {name: value for name, value in filled.items() if name != "key" or value}

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from promptlab.accounts.rest import HouseView, id_in
+from promptlab.llm.finding import KINDS
 from promptlab.llm.models import Provider
 from promptlab.llm.querysets import CAPABILITY
 from promptlab.llm.refusals import ProviderNotFound
@@ -32,6 +33,7 @@ class ProviderPatch(serializers.Serializer[Any]):
     on_hang_up = serializers.ChoiceField(choices=Provider.OnHangUp.values, required=False)
     region_note = serializers.CharField(max_length=300, required=False, allow_blank=True)
     is_on = serializers.BooleanField(required=False)
+    masked = serializers.ListField(child=serializers.ChoiceField(choices=KINDS), required=False)
 
 
 class ProviderIn(ProviderPatch):
@@ -44,6 +46,7 @@ class ProviderOut(serializers.ModelSerializer[Provider]):
     """A provider without its key: `key_hint` is its last four characters. `called_at`: the address in use."""
 
     called_at = serializers.CharField()
+    masked = serializers.ListField(child=serializers.CharField(), source="masked_list")
     has_key = serializers.BooleanField()
     check_words = serializers.SerializerMethodField()
 
@@ -52,7 +55,7 @@ class ProviderOut(serializers.ModelSerializer[Provider]):
         fields = [
             "id", "name", "kind", "address", "called_at", "has_key", "key_hint", "key_variable", "key_set_at",
             "api_version", "connect_timeout_s", "first_token_timeout_s", "deadline_s", "on_hang_up", "region_note",
-            "is_on", "checked_at", "check_result", "check_status", "check_words", "created_at",
+            "is_on", "masked", "checked_at", "check_result", "check_status", "check_words", "created_at",
         ]  # fmt: skip
 
     def get_check_words(self, provider: Provider) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from django.conf import settings
@@ -28,6 +29,7 @@ from promptlab.llm.refusals import (
 )
 from promptlab.llm.routes import may_use_variable
 from promptlab.llm.services.allowing import locked_provider, require_admin
+from promptlab.llm.services.hiding import in_words
 
 MOST = 50
 LONGEST_KEY = 2000
@@ -47,6 +49,7 @@ class ProviderFields(TypedDict, total=False):
     """What can be said of a provider; what is left out stays as it is. `key` and `key_variable` exclude each other.
 
     Times in seconds; None: that of the settings. An empty `address`: that of the kind. An empty `key` takes it away.
+    `masked` are kinds of `finding.KINDS`: they leave as tokens.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ProviderFields(TypedDict, total=False):
     on_hang_up: str
     region_note: str
     is_on: bool
+    masked: Sequence[str]
 
 
 def create_provider(actor: Principal, team_id: int, fields: ProviderFields) -> Provider:
@@ -127,6 +131,8 @@ def _apply(actor: Principal, provider: Provider, fields: ProviderFields) -> None
     for name in PLAIN:
         if name in fields:
             setattr(provider, name, fields[name])  # type: ignore[literal-required]
+    if "masked" in fields:
+        provider.masked = in_words(fields["masked"], "masked")
     _check_words(provider)
     _check_times(provider)
     _check_address(provider)
@@ -220,4 +226,5 @@ def _untold(provider: Provider, called_at: str, sealed_key: str) -> dict[str, bo
 def _facts(provider: Provider) -> dict[str, Any]:
     """Return what the activity log may know of a provider: neither its key nor the path of its address."""
     said = {name: getattr(provider, name) for name in PLAIN if name != "address"}
+    said["masked"] = provider.masked
     return {**said, "host": provider.host, "has_key": provider.has_key, "key_variable": provider.key_variable}
