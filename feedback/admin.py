@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from feedback.models import Feedback
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, badge, link
-from promptlab.chat.admin import Fact, answer_facts
+from promptlab.chat.admin.conversations import Fact, answer_facts
 from promptlab.chat.models import Message
 from promptlab.templatetags.promptlab import when
 

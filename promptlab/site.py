@@ -50,6 +50,7 @@ ADMINISTRATION = [
     (_("Environments"), "admin:prompts_environment_changelist"),
     (_("Fields of prompts"), "admin:prompts_metadatafield_changelist"),
     (_("Providers"), "admin:llm_provider_changelist"),
+    (_("Budgets"), "admin:chat_budget_changelist"),
     (_("API keys"), "admin:accounts_apikey_changelist"),
     (_("Webhooks"), "admin:hooks_endpoint_changelist"),
     (_("Webhook deliveries"), "admin:hooks_delivery_changelist"),

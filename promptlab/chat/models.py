@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from experiments.models import Experiment, Variant
 from promptlab.accounts.models import ApiKey, Team
-from promptlab.chat.querysets import TITLE_CHARACTERS, ConversationQuerySet, MessageQuerySet
+from promptlab.chat.querysets import TITLE_CHARACTERS, BudgetQuerySet, ConversationQuerySet, MessageQuerySet
 from prompts.models import Environment, Prompt, Version
 
 
@@ -159,6 +160,11 @@ class Message(models.Model):
         """Whether a model was asked for it here, or elsewhere with a prompt of ours."""
         return self.role == self.Role.ASSISTANT and not self.is_sent
 
+    @property
+    def fell_back(self) -> bool:
+        """Whether the control answered somebody who was assigned another variant: the experiment's budget was used up."""
+        return self.assigned_variant_id != self.served_variant_id
+
 
 class Retention(models.Model):
     """How long a team keeps what was said. No row: for ever."""
@@ -172,3 +178,135 @@ class Retention(models.Model):
 
     def __str__(self) -> str:
         return f"{self.team}: {self.days}"
+
+
+NANO = 10**9
+
+
+def usd(nanousd: int) -> Decimal:
+    """Return an amount that is kept in billionths of a dollar, in dollars."""
+    return Decimal(nanousd) / NANO
+
+
+class Budget(models.Model):
+    """What the answers of a team, a key, a prompt, or the variants of an experiment may cost in a day or month of UTC.
+
+    At most one of `key`, `prompt` and `experiment` is set; with none of them it is the team's. An experiment's pays for its
+    variants alone: the control is what would be served anyway. A removed one stays for the answers that are under way.
+    """
+
+    class Period(models.TextChoices):
+        DAY = "day", _("Day")
+        MONTH = "month", _("Month")
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    key = models.ForeignKey(ApiKey, models.CASCADE, null=True, related_name="+", verbose_name=_("API key"))
+    prompt = models.ForeignKey(Prompt, models.PROTECT, null=True, related_name="+", verbose_name=_("prompt"))
+    experiment = models.ForeignKey(
+        Experiment, models.PROTECT, null=True, related_name="+", verbose_name=_("experiment")
+    )
+    period = models.CharField(_("period"), max_length=5, choices=Period.choices)
+    limit_usd = models.DecimalField(_("limit in US dollars"), max_digits=14, decimal_places=6)
+    takes_unpriced = models.BooleanField(_("lets calls through whose price is unknown"), default=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = BudgetQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("budget")
+        verbose_name_plural = _("budgets")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "period"],
+                condition=Q(key=None, prompt=None, experiment=None, removed_at=None),
+                name="budget_once_per_team",
+            ),
+            models.UniqueConstraint(
+                fields=["key", "period"],
+                condition=Q(key__isnull=False, removed_at=None),
+                name="budget_once_per_key",
+            ),
+            models.UniqueConstraint(
+                fields=["prompt", "period"],
+                condition=Q(prompt__isnull=False, removed_at=None),
+                name="budget_once_per_prompt",
+            ),
+            models.UniqueConstraint(
+                fields=["experiment", "period"],
+                condition=Q(experiment__isnull=False, removed_at=None),
+                name="budget_once_per_experiment",
+            ),
+            models.CheckConstraint(
+                condition=Q(key=None, prompt=None) | Q(key=None, experiment=None) | Q(prompt=None, experiment=None),
+                name="budget_of_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(limit_usd__gt=0), name="budget_above_nothing"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.about}, {self.period}"
+
+    @property
+    def kind(self) -> str:
+        """What it is about: `team`, `key`, `prompt` or `experiment`."""
+        return "key" if self.key_id else "prompt" if self.prompt_id else "experiment" if self.experiment_id else "team"
+
+    @property
+    def about(self) -> str:
+        """What its key, prompt, experiment or team is called."""
+        if self.key is not None:
+            return self.key.name
+        if self.prompt is not None:
+            return self.prompt.name
+        return self.experiment.key if self.experiment is not None else self.team.name
+
+
+class BudgetPeriod(models.Model):
+    """What a budget spent in one period, and what is reserved for answers that are being written.
+
+    Amounts are whole billionths of a dollar, because the database adds them: SQLite would add decimals in binary.
+    `unpriced_answers` are those of which nobody knows what they cost.
+    """
+
+    budget = models.ForeignKey(Budget, models.CASCADE, related_name="periods")
+    starts_at = models.DateTimeField(_("begins"))
+    spent_nanousd = models.BigIntegerField(default=0)
+    reserved_nanousd = models.BigIntegerField(default=0)
+    unpriced_answers = models.PositiveIntegerField(_("answers of unknown cost"), default=0)
+    warned_at = models.DateTimeField(null=True)
+    exceeded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("spending")
+        verbose_name_plural = _("spending")
+        ordering = ["-starts_at"]
+        constraints = [models.UniqueConstraint(fields=["budget", "starts_at"], name="budget_period_once")]
+
+    def __str__(self) -> str:
+        return f"{self.budget_id}, {self.starts_at:%Y-%m-%d}"
+
+    @property
+    def spent_usd(self) -> Decimal:
+        return usd(self.spent_nanousd)
+
+    @property
+    def reserved_usd(self) -> Decimal:
+        return usd(self.reserved_nanousd)
+
+
+class Reservation(models.Model):
+    """What a budget keeps ready for an answer that is being written: the most it can cost. Gone when the answer ended."""
+
+    period = models.ForeignKey(BudgetPeriod, models.CASCADE, related_name="+")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="+")
+    nanousd = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("reservation")
+        verbose_name_plural = _("reservations")
+        constraints = [models.UniqueConstraint(fields=["message", "period"], name="reservation_once")]
+
+    def __str__(self) -> str:
+        return f"{self.message_id}: {usd(self.nanousd)}"

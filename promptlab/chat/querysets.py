@@ -80,3 +80,11 @@ class MessageQuerySet(OfTeam):
     def abandoned(self, now: datetime) -> Self:
         """Return answers whose process stopped renewing its lease."""
         return self.filter(state="streaming", lease_until__lt=now)
+
+
+class BudgetQuerySet(OfTeam):
+    path = "team_id"
+
+    def in_force(self) -> Self:
+        """Return those that were not removed, with what they are about."""
+        return self.filter(removed_at=None).select_related("team", "key", "prompt", "experiment")

@@ -16,6 +16,7 @@ from experiments.services import ramping
 from promptlab import urls
 from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
+from promptlab.chat.services.budgeting import set_budget
 from promptlab.chat.services.external import receipt_of
 from promptlab.llm.services import price_list
 from prompts.models import Environment
@@ -156,6 +157,11 @@ CALLS = [
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
     Call("GET", "/messages/{message}", "chat.read"),
+    Call("GET", "/budgets", "team.admin", is_own=True),
+    Call("POST", "/budgets", "team.admin", {"period": "day", "limit_usd": "5"}, is_own=True),
+    Call("GET", "/budgets/{budget}", "team.admin"),
+    Call("PATCH", "/budgets/{budget}", "team.admin", {"limit_usd": "6"}),
+    Call("DELETE", "/budgets/{budget}", "team.admin"),
     Call("GET", "/conversations", "chat.read", is_own=True),
     Call("GET", "/conversations/retention", "team.admin", is_own=True),
     Call("PUT", "/conversations/retention", "team.admin", {"days": 30}, is_own=True),
@@ -233,6 +239,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         "webhook": delivery.endpoint_id,
         "delivery": delivery.pk,
         **_answering(cast),
+        "budget": set_budget(SYSTEM, cast.team, of=prompt, period="month", limit_usd=Decimal(5)).pk,
     }
 
 

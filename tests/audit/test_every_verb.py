@@ -22,7 +22,7 @@ from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation
-from promptlab.chat.services import conversations, repricing
+from promptlab.chat.services import budgeting, conversations, repricing
 from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
 from promptlab.llm.services import checking, hiding, modelling, price_list, providing
@@ -86,6 +86,7 @@ MODULES = (
     "promptlab.llm.services.checking",
     "promptlab.llm.services.hiding",
     "promptlab.chat.services.repricing",
+    "promptlab.chat.services.budgeting",
 )
 
 
@@ -346,6 +347,16 @@ def _reprice(w: World) -> Step:
     return lambda: repricing.reprice(w.cleo, w.cast.team)
 
 
+def _set_budget(w: World) -> Step:
+    said = {"of": w.prompt, "period": "day", "limit_usd": Decimal(5)}
+    return lambda: budgeting.set_budget(w.cleo, w.cast.team, **said)
+
+
+def _remove_budget(w: World) -> Step:
+    one: Any = _set_budget(w)()
+    return lambda: budgeting.remove_budget(w.cleo, one)
+
+
 def _replay(w: World) -> Step:
     one = make_delivery(w.cast.team)
     return lambda: endpoints.replay(w.cleo, one)
@@ -495,6 +506,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
         ["masking.changed"],
     ),
     "reprice": (_reprice, ["messages.repriced"]),
+    "set_budget": (_set_budget, ["budget.set"]),
+    "remove_budget": (_remove_budget, ["budget.removed"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
 }
 REPEATABLE = (
@@ -506,7 +519,7 @@ REPEATABLE = (
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
-    "update_provider", "update_model", "set_price", "reprice",
+    "update_provider", "update_model", "set_price", "reprice", "set_budget",
 )  # fmt: skip
 """Verbs that change nothing when they are done a second time."""
 

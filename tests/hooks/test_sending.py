@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ from experiments.services import lifecycle, ramping
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
+from promptlab.chat.allowances import span
+from promptlab.chat.errors import BudgetUsedUp
+from promptlab.chat.services.budgeting import set_budget
+from promptlab.chat.services.reserving import note_refusal
 from promptlab.hooks.models import Delivery, Endpoint, OutboxEvent
 from promptlab.hooks.services import endpoints, posting, sending, signing
 from promptlab.hooks.services.outbox import TYPES, emit
@@ -386,6 +391,15 @@ def _kill(ramp: Ramp) -> None:
     lifecycle.kill(SYSTEM, ramp.experiment)
 
 
+def _spend(team: Team) -> None:
+    """Refuse a call twice."""
+    budget = set_budget(SYSTEM, team, of=_prompt(team), period="day", limit_usd=Decimal(1))
+    facts = {"id": budget.pk, "of": "prompt", "name": "greeting", "limit_usd": "1", "period": "day"}
+    refusal = BudgetUsedUp(facts, span("day", timezone.now())[0], 60)
+    note_refusal(refusal)
+    note_refusal(refusal)
+
+
 def _change(prompt: Any) -> None:
     changes = authoring.PromptChanges(description="Never tell anybody.", tags=("a",))
     authoring.update_prompt(SYSTEM, prompt, changes)
@@ -407,6 +421,7 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     (_ramp(_hold, _go_on, _send_back), ["ramp.started", "ramp.held", "ramp.resumed", "ramp.rolled_back"]),
     (_ramp(_inconclusive, _go_on, _inconclusive, _go_on), ["ramp.started", "ramp.advanced", "ramp.completed"]),
     (_ramp(_kill), ["ramp.started", "ramp.aborted"]),
+    (_spend, ["prompt.created", "budget.exceeded"]),
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
 from promptlab.chat.models import Message
+from promptlab.chat.services.budgeting import set_budget
 from promptlab.chat.services.external import receipt_of
 from promptlab.hooks.models import Endpoint
 from promptlab.hooks.services import endpoints
@@ -83,6 +84,9 @@ class Library:
             self._talk()
             make_key(self.team)
             make_ramp(self.team, f"Launch {next(_numbers)}")
+            set_budget(SYSTEM, self.team, of=make_key(self.team)[0], period="day", limit_usd=Decimal(1))
+            set_budget(SYSTEM, self.team, of=prompt, period="day", limit_usd=Decimal(1))
+            set_budget(SYSTEM, self.team, of=experiment, period="day", limit_usd=Decimal(1))
             self._answer()
             endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
@@ -146,6 +150,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     ids["ramp"] = make_ramp(team, "Farewell").pk
     provider = make_provider(team)
     ids["provider"] = provider.pk
+    ids["budget"] = set_budget(SYSTEM, team, period="month", limit_usd=Decimal(1)).pk
     ids["model"] = make_model(provider, fallbacks=[make_model(provider).name]).pk
     create_environment(SYSTEM, team.pk, name="preview-acme")
     ids["schedule"] = found._talk()

@@ -20,9 +20,11 @@ from promptlab.accounts.drf import calls
 from promptlab.chat.api import openai_chat, openai_responses, openai_wire
 from promptlab.chat.api.openai_wire import Asked, Json
 from promptlab.chat.api.pacing import leave, paced
+from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.offering import Offered, offered, offered_as
+from promptlab.chat.services.reserving import note_refusal
 from promptlab.chat.services.streams import Place
-from promptlab.chat.services.turn import Broken, Done, Token, TurnPlan, prepare_turn, stream_turn
+from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
 from promptlab.lib import sse
 from promptlab.lib.asgi import (
     AnyAnswer,
@@ -179,9 +181,17 @@ def _place(call: Call) -> Place:
     return Place(f"key:{call.principal.id}")
 
 
+def _prepared(principal: Principal, turn: TurnInput) -> TurnPlan:
+    try:
+        return prepare_turn(principal, turn)
+    except BudgetUsedUp as refusal:
+        note_refusal(refusal)
+        raise
+
+
 async def _begun(call: Call, asked: Asked) -> tuple[TurnPlan, Event, AsyncGenerator[Event]]:
     """Prepare the turn and wait for its first event, so that what fails before it is an error of HTTP."""
-    plan = await run_db(prepare_turn, call.principal, asked.turn)
+    plan = await run_db(_prepared, call.principal, asked.turn)
     call.headers.update(openai_wire.attribution(plan))
     events = stream_turn(plan)
     try:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0006_history_and_retention'),
+        ("chat", "0007_budgets"),
     ]
 
     operations = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptlab_sdk.kernel.assignment import Assignment, assign
@@ -29,6 +29,8 @@ class Chosen:
     assignment: Assignment | None = None
     snippets: Mapping[str, int] = field(default_factory=dict)
     """The ids of the versions whose texts are put in, by name."""
+    fell_back: bool = False
+    """Whether the control is served to somebody who was assigned another variant."""
 
     @property
     def revision(self) -> int | None:
@@ -43,14 +45,30 @@ class Chosen:
             return {}
         experiment = self.entry.delivery.experiment
         assert experiment is not None
-        variant_id = self.entry.variant_ids[self.assignment.variant.key]
+        assigned = self.assignment.variant
+        served = experiment.control if self.fell_back else assigned
         return {
             "experiment_id": experiment.id,
             "phase": experiment.phase,
-            "assigned_variant_id": variant_id,
-            "served_variant_id": variant_id,
+            "assigned_variant_id": self.entry.variant_ids[assigned.key],
+            "served_variant_id": self.entry.variant_ids[served.key],
             "slot": self.assignment.slot,
         }
+
+    @property
+    def on_trial(self) -> int | None:
+        """The id of the experiment whose variant is served; None for its control, and where there is none."""
+        if not self.assignment or not self.assignment.assigned or self.assignment.variant.is_control or self.fell_back:
+            return None
+        assert self.entry is not None and self.entry.delivery.experiment is not None
+        return self.entry.delivery.experiment.id
+
+    def fallen_back(self) -> Chosen:
+        """Return the control's version instead of the assigned variant's. Only for what is `on_trial`."""
+        assert self.entry is not None and self.entry.delivery.experiment is not None
+        control = self.entry.delivery.experiment.control
+        version = Version.objects.select_related("prompt").get(pk=self.entry.variant_version_ids[control.key])
+        return replace(self, version=version, snippets=_included(version, self.entry), fell_back=True)
 
 
 def choose(actor: Principal, team_id: int, reference: str, environment: str, unit_id: str) -> Chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from promptlab import llm
 from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.reserving import settle
 from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
 from promptlab.lib.threads import run_db
@@ -36,6 +38,8 @@ class Answer:
     team_id: int
     asked: str = ""
     """The name of the model that was asked for."""
+    is_budgeted: bool = False
+    """Whether a budget keeps something ready for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,17 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
     with transaction.atomic():
         hold(answer.conversation_id)
         going_on = Message.objects.filter(pk=answer.pk, state=State.STREAMING)
-        return bool(going_on.update(ended_at=timezone.now(), **fields))
+        is_ended = bool(going_on.update(ended_at=timezone.now(), **fields))
+        if is_ended and answer.is_budgeted:
+            settle(answer.pk, _cost(outcome))
+    return is_ended
+
+
+def _cost(outcome: Outcome) -> Decimal | None:
+    """Return what an answer cost; None when nobody knows. What was never sent anywhere cost nothing."""
+    if outcome.completion is None:
+        return None if outcome.first_token_ms is not None else Decimal(0)
+    return outcome.completion.cost_usd
 
 
 def hold(conversation_id: int) -> None:

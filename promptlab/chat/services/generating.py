@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 
@@ -23,6 +22,7 @@ from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, Outcome, end_turn, keep_lease
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.paying import Written, with_budgets
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
     MAX_MESSAGE,
@@ -89,7 +89,8 @@ class Generated:
 def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     """Choose the version, fill it, and write the rows, before anything is sent.
 
-    Raises NotDeployed, VersionNotFound, SnippetNotLive, MissingVariables, ContextTooLong, Invalid.
+    Raises NotDeployed, VersionNotFound, SnippetNotLive, MissingVariables, ContextTooLong, BudgetUsedUp,
+    BudgetNeedsPrice, Invalid.
     """
     team_id = actor.team_for("chat.use")
     _check(wanted)
@@ -98,11 +99,15 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     if wanted.prompt_name:
         chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id)
     model = wanted.model or _of_tier(team_id, wanted.tier)
-    with transaction.atomic():
+
+    def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:
         answer = _write_rows(actor, team_id, wanted, chosen, environment, model)
-        request = request_for(answer, team_id)
+        return Written(chosen, answer, request_for(answer, team_id))
+
+    written = with_budgets(actor, team_id, chosen, write)
+    chosen, answer, request = written.chosen, written.answer, written.request
     turn = TurnPlan(
-        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model),
+        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),
         conversation_uid=answer.conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",

@@ -15,9 +15,11 @@ from django.db import transaction
 from promptlab import llm
 from promptlab.accounts.errors import CallStillRunning
 from promptlab.accounts.idempotency import Call, claim
+from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.models import Message
 from promptlab.chat.services.ending import Answer
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.reserving import note_refusal
 from promptlab.chat.services.turn import Done, TurnPlan
 
 WAIT_S = 2
@@ -30,8 +32,17 @@ P = TypeVar("P")
 def once(call: Call | None, prepare: Callable[[], P], uid_of: Callable[[P], UUID]) -> P | Message:
     """Return the plan of a new call, or the completed answer to the same call before. Without a key, the plan.
 
-    `uid_of` tells the uid of a plan's answer. Raises CallStillRunning, CallKeyReused, and what `prepare` raises.
+    `uid_of` tells the uid of a plan's answer. That a budget refuses the call is told when nothing of it stands any more.
+    Raises CallStillRunning, CallKeyReused, and what `prepare` raises.
     """
+    try:
+        return _once(call, prepare, uid_of)
+    except BudgetUsedUp as refusal:
+        note_refusal(refusal)
+        raise
+
+
+def _once(call: Call | None, prepare: Callable[[], P], uid_of: Callable[[P], UUID]) -> P | Message:
     if call is None:
         return prepare()
     with transaction.atomic():

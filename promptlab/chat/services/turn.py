@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 
@@ -23,6 +22,7 @@ from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, hold, keep_lease
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.paying import Written, with_budgets
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
@@ -111,7 +111,7 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     """Choose the version, fill it, and write the rows. The answer's row is there before anything is sent.
 
     Raises NotDeployed, VersionNotFound, ConversationNotFound, SnippetNotLive, MissingVariables, ContextTooLong,
-    Invalid naming the field.
+    BudgetUsedUp, BudgetNeedsPrice, Invalid naming the field.
     """
     team_id = actor.team_for("chat.use")
     _check(turn)
@@ -120,18 +120,21 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     environment = turn.environment or (conversation.environment if conversation else "") or actor.default_environment
     reference = turn.prompt or (conversation.prompt.name if conversation and conversation.prompt else "")
     chosen = choose(actor, team_id, reference, environment, unit_id) if reference else Chosen()
-    with transaction.atomic():
-        if conversation is None:
-            conversation = _of_session(actor, team_id, turn, unit_id)
-        if conversation is None:
-            conversation = _open(actor, team_id, chosen, environment, unit_id, turn.session)
+
+    def write(chosen: Chosen, usual: Mapping[str, Any]) -> Written:
+        there = conversation or _of_session(actor, team_id, turn, unit_id)
+        if there is None:
+            there = _open(actor, team_id, chosen, environment, unit_id, turn.session)
         else:
-            hold(conversation.pk)
-        answer = _write_rows(conversation, turn, chosen, unit_id)
-        request = request_for(answer, team_id)
+            hold(there.pk)
+        answer = _write_rows(there, turn, chosen, unit_id, usual)
+        return Written(chosen, answer, request_for(answer, team_id))
+
+    written = with_budgets(actor, team_id, chosen, write)
+    chosen, answer, request = written.chosen, written.answer, written.request
     return TurnPlan(
-        answer=Answer(answer.pk, answer.uid, conversation.pk, team_id, request.model),
-        conversation_uid=conversation.uid,
+        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),
+        conversation_uid=answer.conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
         version=chosen.version.number if chosen.version else None,
@@ -261,7 +264,9 @@ def _open(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit
     )
 
 
-def _write_rows(conversation: Conversation, turn: TurnInput, chosen: Chosen, unit_id: str) -> Message:
+def _write_rows(
+    conversation: Conversation, turn: TurnInput, chosen: Chosen, unit_id: str, usual: Mapping[str, Any]
+) -> Message:
     """Write what the caller said and the answer to come; return the latter."""
     now = timezone.now()
     told = Message.objects.bulk_create(_told(conversation, turn, unit_id, now))
@@ -283,7 +288,7 @@ def _write_rows(conversation: Conversation, turn: TurnInput, chosen: Chosen, uni
         snippets=dict(chosen.snippets),
         model=model,
         asked_model=model,
-        parameters={**(version.parameters if version else {}), **turn.parameters},
+        parameters={**usual, **(version.parameters if version else {}), **turn.parameters},
         request_id=request_id(),
         **chosen.assigned(),
     )

@@ -30,6 +30,7 @@ TYPES = (
     "ramp.rolled_back",
     "ramp.completed",
     "ramp.aborted",
+    "budget.exceeded",
 )
 """What can be asked for: exactly what happens somewhere in the house (tests/hooks/test_sending.py)."""
 MAX_BYTES = 18_000
