@@ -96,7 +96,7 @@ CALLS = [
     Call("PUT", "/prompts/greeting/draft", "prompt.write", {"content": "Half a {{tho"}),
     Call("DELETE", "/prompts/greeting/draft", "prompt.write"),
     Call("POST", "/prompts/greeting/draft/save", "prompt.write", {"content": "New {{name}}."}),
-    Call("POST", "/prompts/greeting/rename", "prompt.write", {"name": "welcome"}),
+    Call("POST", "/prompts/greeting/rename", "prompt.write", {"name": "salutation"}),
     Call("GET", "/prompts/greeting/versions", "prompt.read"),
     Call("POST", "/prompts/greeting/versions", "prompt.write", {"content": "New {{name}}."}),
     Call("GET", "/prompts/greeting/versions/1", "prompt.read"),
