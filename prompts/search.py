@@ -30,7 +30,7 @@ BEFORE, EXCERPT = 60, 200
 HERE = "search_document"
 MOST_COUNTED = 10_000
 """Of what a search finds; nobody reads on to there, and counting more would take ever longer."""
-FEW = 500
+FEW = 2_000
 """What a search finds is put in order at once up to here."""
 
 
