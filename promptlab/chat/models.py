@@ -160,11 +160,6 @@ class Message(models.Model):
         """Whether a model was asked for it here, or elsewhere with a prompt of ours."""
         return self.role == self.Role.ASSISTANT and not self.is_sent
 
-    @property
-    def fell_back(self) -> bool:
-        """Whether the control answered somebody who was assigned another variant: the experiment's budget was used up."""
-        return self.assigned_variant_id != self.served_variant_id
-
 
 class Retention(models.Model):
     """How long a team keeps what was said. No row: for ever."""

@@ -183,7 +183,7 @@ def test_five_hundred_observations_take_few_queries(
     control: Variant, other: Variant, django_assert_max_num_queries: Any
 ) -> None:
     many = [shown((control, other)[i % 2], f"u{i}") for i in range(500)]
-    with django_assert_max_num_queries(27), transaction.atomic():
+    with django_assert_max_num_queries(28), transaction.atomic():
         add_observations(many)
     assert total(control, "units", "shown") == (250, 250)
 

@@ -50,21 +50,17 @@ def _use_of(answer: Message) -> Use | None:
 
 
 def served_by(message: Message) -> Served | None:
-    """Return what the answer showed; None for what is counted nowhere: without a version or an environment.
-
-    Who fell back to the control belongs to neither variant: it counts for the version alone.
-    """
+    """Return what the answer showed; None for what is counted nowhere: without a version or an environment."""
     version, environment_id = message.version, message.environment_id
     if version is None or environment_id is None:
         return None
-    is_compared = message.experiment_id is not None and not message.fell_back
     return Served(
         prompt_id=version.prompt_id,
         environment_id=environment_id,
         version_id=version.pk,
-        experiment_id=message.experiment_id if is_compared else None,
-        phase=message.phase if is_compared else 0,
-        variant_id=message.served_variant_id if is_compared else None,
+        experiment_id=message.experiment_id,
+        phase=message.phase,
+        variant_id=message.served_variant_id,
     )
 
 
