@@ -126,8 +126,8 @@ def test_a_database_restored_from_a_copy_is_believed(server: PromptServer, strea
 def test_a_stream_that_falls_silent_leaves_memory_that_is_asked_for_lazily(
     server: PromptServer, stream: Prompts, clock: Clock
 ) -> None:
-    clock.pass_(91)
     server.deploy("a", "a2", revision=3)
+    clock.pass_(91)
     assert stream.get("a").source == "stale"
     until(lambda: stream.get("a") == "a2")
 
