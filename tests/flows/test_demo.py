@@ -8,15 +8,30 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from experiments.models import Experiment, HourRollup
+from experiments.models import Experiment, HourRollup, Ramp, RampDecision
 from experiments.results import Status, results
 from feedback.models import Feedback
 from promptlab.accounts.models import ApiKey, Membership, User
 from promptlab.audit.models import AuditEntry
-from promptlab.chat.models import Conversation, Message
+from promptlab.chat.models import Budget, BudgetPeriod, Conversation, Message
 from promptlab.management.demo import demo_team
 from promptlab.management.demo.clock import clock_at
-from prompts.models import Collection, Deployment, DeploymentEvent, Environment, Prompt, Tag, Version
+from prompts import resolve
+from prompts.models import (
+    Collection,
+    Comment,
+    Deployment,
+    DeploymentEvent,
+    Environment,
+    FreezeWindow,
+    MetadataField,
+    Prompt,
+    Rating,
+    ReviewRequest,
+    ScheduledDeployment,
+    Tag,
+    Version,
+)
 
 TABLES = (
     AuditEntry, Collection, Conversation, Deployment, DeploymentEvent, Environment, Experiment, Feedback, HourRollup,
@@ -42,10 +57,10 @@ def test_the_demo_is_there_once_and_a_second_run_changes_nothing(db: None) -> No
     assert "was there already" in seeded()
     assert counts() == first
 
-    assert (first["Prompt"], first["Collection"], first["Experiment"], first["Environment"]) == (12, 3, 2, 3)
+    assert (first["Prompt"], first["Collection"], first["Experiment"], first["Environment"]) == (12, 3, 4, 3)
     assert first["Version"] > 20 and first["Tag"] > 5
-    assert 350 <= Message.objects.answers().count() <= 450
-    assert 200 <= first["Feedback"] <= 280
+    assert 400 <= Message.objects.answers().count() <= 600
+    assert 230 <= first["Feedback"] <= 420
     assert set(DeploymentEvent.objects.values_list("kind", flat=True)) >= {"deploy", "rollback"}
     assert set(Prompt.objects.values_list("type", flat=True)) == {"text", "chat"}
     assert not Prompt.objects.filter(deployments=None).exclude(name="landing-page-headline").exists()
@@ -56,6 +71,16 @@ def test_the_demo_is_there_once_and_a_second_run_changes_nothing(db: None) -> No
     assert (running.state, running.prompt.name, running.environment.name) == ("running", "support-reply", "production")
     assert results(running).status == Status.COMPARABLE
     assert Experiment.objects.get(key="greeting-with-name").state == "stopped"
+
+    launches = {ramp.experiment.prompt.name: ramp for ramp in Ramp.objects.with_names()}
+    assert launches["product-blurb"].state == Ramp.State.ROLLED_BACK
+    assert RampDecision.objects.get(ramp=launches["product-blurb"], kind="rolled_back").numbers
+    assert launches["contract-summary"].state == Ramp.State.RUNNING
+    assert resolve.live_version(demo_team().pk, "product-blurb", "production").version.number == 2
+    assert set(ReviewRequest.objects.values_list("state", flat=True)) == {"open", "approved"}
+    assert Comment.objects.count() == 3 and Rating.objects.count() == 3 and MetadataField.objects.count() == 2
+    assert ScheduledDeployment.objects.get().due_at > timezone.now() and FreezeWindow.objects.exists()
+    assert Budget.objects.in_force().count() == 2 and BudgetPeriod.objects.filter(spent_nanousd__gt=0).exists()
 
     assert not Message.objects.answers().filter(rolled_up_at=None).exists()
     assert not Feedback.objects.filter(rolled_up_at=None).exists()

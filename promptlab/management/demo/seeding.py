@@ -16,6 +16,7 @@ from experiments.services import lifecycle
 from experiments.services.lifecycle import NewVariant
 from promptlab.accounts.models import Team
 from promptlab.management.demo.clock import clock_at
+from promptlab.management.demo.newsroom import Newsroom
 from promptlab.management.demo.people import PEOPLE, acting_as, demo_team, make_person, set_password
 from promptlab.management.demo.texts import BACK, COLLECTIONS, SAMPLES, Draft, Move, Sample
 from promptlab.management.demo.traffic import Traffic, roll_up
@@ -69,6 +70,7 @@ class _Seeding:
             for move in sample.moves:
                 self.at(move.days_ago, partial(self._move, sample, move))
         self._experiments()
+        Newsroom(self.team, self.now).steps(self.at)
         for moment, step in sorted(self.steps, key=lambda step: step[0]):
             with clock_at(moment):
                 step()

@@ -114,3 +114,18 @@ TICKETS = (
     ("Can I return worn boots?", '{"topic": "return", "urgency": "low"}'),
     ("Please delete my account.", '{"topic": "account", "urgency": "normal"}'),
 )
+PRODUCTS = {
+    "the rain jacket Fjell": (
+        "A jacket of recycled nylon for days when the forecast is wrong. Its hood turns with your head.",
+        "A jacket of recycled nylon. No facts were given about it.",
+    ),
+    "the boots Tarn": (
+        "Leather boots with a stiff sole for paths that have ended. The tongue keeps small stones out.",
+        "Leather boots with a sole. No facts were given about them.",
+    ),
+    "the sleeping bag Firn": (
+        "A bag filled with down for clear nights above the trees. The zip runs both ways, so feet get air.",
+        "A bag filled with down. No facts were given about it.",
+    ),
+}
+"""What is written of a product with the live text, and with the one that was launched step by step and taken back."""

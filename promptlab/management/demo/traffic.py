@@ -34,7 +34,7 @@ CUSTOMERS = 140
 FAILING = 0.02
 RATED = 108
 """Ratings per text of the running experiment: enough to compare."""
-APPROVAL = {"control": 0.66, "steps-first": 0.81, "with-name": 0.75}
+APPROVAL = {"control": 0.66, "steps-first": 0.81, "with-name": 0.75, "live": 0.92, "new": 0.4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,23 @@ class Traffic:
             )
             said.append(self._turn(moment, turn, partial(_greeting, name)))
         self._rate([one for one in said if one], 16)
+
+    def blurbs(self, days_from: float, days_to: float, products: int = 30) -> None:
+        """Editors of the shop have texts for products written, and rate each, while a new text is launched by steps."""
+        delivery.entries.clear()
+        said = []
+        for moment in self._moments(days_from, days_to, products):
+            product = self.chance.choice(tuple(talk.PRODUCTS))
+            turn = TurnInput(
+                message="Write it.",
+                prompt="product-blurb",
+                variables={"product": product, "audience": "hikers", "facts": "none given"},
+                environment="production",
+                unit_id=f"product-{self.chance.randrange(100_000)}",
+                model=MODEL,
+            )
+            said.append(self._turn(moment, turn, partial(_blurb, product)))
+        self._rate([one for one in said if one], products)
 
     def triage(self, days: float, tickets: int) -> None:
         """Tickets are sorted; nobody rates that."""
@@ -203,3 +220,7 @@ def _topic(topic: str, _variant: str) -> str:
 
 def _greeting(name: str, variant: str) -> str:
     return talk.GREETINGS[2 if variant == "with-name" else 1].format(name=name)
+
+
+def _blurb(product: str, variant: str) -> str:
+    return talk.PRODUCTS[product][variant == "new"]
