@@ -71,6 +71,16 @@ def _redis() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _patient_redis() -> Iterator[None]:
+    """Wait for Redis longer than a server does: a busy machine is no dead Redis. `redis_at` is as short as servers are."""
+    from promptlab.lib import redis
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redis, "TIMEOUT_S", 10.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _flush() -> Iterator[None]:
     """Let the flush after a test with transactions of its own empty the tables that the database keeps."""
     from django.test import TransactionTestCase
@@ -156,6 +166,8 @@ def redis_at(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Move this process's Redis to another socket: one where nobody is, or where somebody never answers."""
     from promptlab.lib import ratelimit, redis
 
+    short = 0.25
+
     def forget() -> None:
         ratelimit._shared.cache_clear()
         ratelimit.forget()
@@ -163,6 +175,7 @@ def redis_at(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def move(socket: Path) -> None:
         settings.REDIS_URL = f"unix://{socket}"
+        monkeypatch.setattr(redis, "TIMEOUT_S", short)
         monkeypatch.setattr(redis, "_pool", None)
         forget()
 
