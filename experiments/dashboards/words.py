@@ -38,6 +38,13 @@ HAPPENED = {
     "experiment.resume": gettext_lazy("let it go on"),
     "experiment.stop": gettext_lazy("ended it"),
     "experiment.kill": gettext_lazy("stopped it at once: everybody gets the current text"),
+    "ramp.started": gettext_lazy("started the gradual launch"),
+    "ramp.advanced": gettext_lazy("let more people have the new text"),
+    "ramp.held": gettext_lazy("held it where it was"),
+    "ramp.resumed": gettext_lazy("let it go on"),
+    "ramp.rolled_back": gettext_lazy("sent everyone back to the text before"),
+    "ramp.completed": gettext_lazy("gave everyone the new text"),
+    "ramp.aborted": gettext_lazy("broke it off"),
 }
 
 

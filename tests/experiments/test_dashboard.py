@@ -13,7 +13,8 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from experiments.models import Experiment, Variant
+from experiments.dashboards import words
+from experiments.models import Experiment, RampDecision, Variant
 from experiments.services import lifecycle
 from experiments.services.rollups import Observation, Served, add_observations
 from promptlab.accounts.models import User
@@ -219,3 +220,7 @@ def test_a_page_costs_the_same_however_much_happened(
         client.get(PAGE)
     with django_assert_max_num_queries(13):
         client.get(LIST)
+
+
+def test_every_step_of_a_launch_has_words() -> None:
+    assert {f"ramp.{kind}" for kind in RampDecision.Kind.values} <= set(words.HAPPENED)
