@@ -163,7 +163,7 @@ class CommentOut(serializers.ModelSerializer[Comment]):
 
     version = serializers.IntegerField(source="version.number", allow_null=True, default=None)
     author = serializers.CharField(source="author_label")
-    mentions = serializers.SlugRelatedField("username", source="mentioned", many=True, read_only=True)
+    mentions = serializers.SerializerMethodField()
     resolved_by = serializers.CharField(source="resolved_by.username", allow_null=True, default=None)
     parent_id = serializers.IntegerField(allow_null=True)
 
@@ -182,3 +182,6 @@ class CommentOut(serializers.ModelSerializer[Comment]):
             "resolved_at",
             "resolved_by",
         ]
+
+    def get_mentions(self, comment: Comment) -> list[str]:
+        return sorted(person.username for person in comment.mentioned.all())

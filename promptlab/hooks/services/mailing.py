@@ -45,7 +45,7 @@ def tell(
     said = {"actor": actor.label, **{name: _short(value) for name, value in facts.items()}}
     mails = [
         Mail(team_id=team_id, user_id=pk, kind=kind, facts=said, path=where.path)
-        for pk in readers(kind, team_id).filter(pk__in=wanted).values_list("pk", flat=True)
+        for pk in readers(kind, team_id).filter(pk__in=wanted).order_by("pk").values_list("pk", flat=True)
     ]
     Mail.objects.bulk_create(mails)
     if mails:
