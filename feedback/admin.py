@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from feedback.models import Feedback
+from feedback.models import Feedback, FeedbackChange
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, badge, link
 from promptlab.chat.admin.conversations import Fact, answer_facts
 from promptlab.chat.models import Message
@@ -29,6 +29,8 @@ A_MOMENT = timedelta(seconds=1)
 
 def thumb(rating: Feedback) -> SafeString:
     """Return the rating in words; the colour only repeats them."""
+    if rating.value is None:
+        return badge(_("Taken back"))
     return badge(_("Thumbs up"), "ok") if rating.value > 0 else badge(_("Thumbs down"), "bad")
 
 
@@ -131,11 +133,17 @@ class FeedbackAdmin(HouseAdmin):
             (_("From"), thing.rater or gettext("Nobody named")),
             (_("Given"), when(thing.created_at)),
         ]
+        facts += [(_("Said before"), _before(change)) for change in thing.changes.all()]
         if thing.updated_at - thing.created_at > A_MOMENT:
             facts.append((_("Changed"), when(thing.updated_at)))
         actions = [{"label": _("Go to the conversation"), "url": _transcript(thing), "kind": ""}]
         title = gettext("Rating of %(prompt)s") % {"prompt": self.prompt(thing)}
         return self.page(request, "admin/accounts/facts.html", title=title, facts=facts, actions=actions)
+
+
+def _before(change: FeedbackChange) -> SafeString:
+    said = thumb(Feedback(value=change.value))
+    return format_html("{} {} {}", said, change.comment, when(change.said_at))
 
 
 def _transcript(rating: Feedback) -> str:

@@ -8,10 +8,12 @@ from promptlab.chat.services.metering import served_by
 
 
 def change_of(rating: Feedback) -> tuple[int, int]:
-    """Return by how much ratings and thumbs-up grow when what is counted of this row becomes what it says now."""
-    ratings = 1 if rating.counted_value is None else 0
-    was_up = rating.counted_value == 1
-    return ratings, int(rating.value == 1) - int(was_up)
+    """Return by how much ratings and thumbs-up grow when what is counted of this row becomes what it says now.
+
+    A rating that was taken back is worth nothing, so its share goes.
+    """
+    ratings = int(rating.value is not None) - int(rating.counted_value is not None)
+    return ratings, int(rating.value == 1) - int(rating.counted_value == 1)
 
 
 def observation_of(rating: Feedback) -> Observation | None:

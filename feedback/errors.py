@@ -10,6 +10,11 @@ class SubjectNotFound(NotFound):
     detail = "There is no message {message} to rate."
 
 
+class FeedbackNotFound(NotFound):
+    code = "feedback_not_found"
+    detail = "There is no rating {feedback}."
+
+
 class KeyReused(DomainError):
     """The same idempotency key came with another body."""
 

@@ -14,9 +14,9 @@ from promptlab.chat.models import Message
 
 
 class Feedback(models.Model):
-    """One rating per (message, rater, metric). `value` is 1 or -1.
+    """One rating per (message, rater, metric). `value` is 1 or -1; null once it was taken back.
 
-    `counted_value` is what the rollups hold of this row (null: nothing yet), so a changed mind adds the difference.
+    `counted_value` is what the rollups hold of this row (null: nothing), so a changed mind adds the difference.
     """
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -24,7 +24,7 @@ class Feedback(models.Model):
     message = models.ForeignKey(Message, models.CASCADE, related_name="+", verbose_name=_("answer"))
     metric = models.CharField(_("metric"), max_length=50, default="rating")
     rater = models.CharField(_("rater"), max_length=200, blank=True)
-    value = models.SmallIntegerField(_("rating"))
+    value = models.SmallIntegerField(_("rating"), null=True)
     comment = models.TextField(_("comment"), blank=True)
     counted_value = models.SmallIntegerField(null=True, editable=False)
     rolled_up_at = models.DateTimeField(null=True, editable=False)
@@ -44,7 +44,25 @@ class Feedback(models.Model):
         indexes = [models.Index(fields=["id"], condition=Q(rolled_up_at=None), name="feedback_not_rolled_up")]
 
     def __str__(self) -> str:
-        return f"{'👍' if self.value > 0 else '👎'} {self.comment[:60]}".strip()
+        said = {1: "👍", -1: "👎"}.get(self.value or 0, "∅")
+        return f"{said} {self.comment[:60]}".strip()
+
+
+class FeedbackChange(models.Model):
+    """What a rating said before it was changed or taken back. The database itself writes these rows, on every change."""
+
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="changes")
+    value = models.SmallIntegerField(_("rating"), null=True)
+    comment = models.TextField(_("comment"), blank=True)
+    said_at = models.DateTimeField(_("said"))
+
+    class Meta:
+        verbose_name = _("changed rating")
+        verbose_name_plural = _("changed ratings")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 class FeedbackReceipt(models.Model):

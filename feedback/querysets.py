@@ -13,3 +13,7 @@ class FeedbackQuerySet(OfTeam):
     def not_rolled_up(self) -> Self:
         """Return ratings that are new or changed since they were last counted, oldest first."""
         return self.filter(rolled_up_at=None).order_by("id")
+
+    def standing(self) -> Self:
+        """Return the ratings that were not taken back."""
+        return self.filter(value__isnull=False)

@@ -214,7 +214,7 @@ def _ratings_waiting(scope: Scope) -> QuerySet[Any]:
     narrowed = scope.narrowed(rows, "message__experiment_id", "message__version__prompt_id", "updated_at")
     return _by_subject(narrowed, "message__").annotate(
         n_shown=_ZERO,
-        n_ratings=Sum(_one_if(counted_value=None)),
+        n_ratings=Sum(_one_if(value__isnull=False) - _one_if(counted_value__isnull=False)),
         n_ups=Sum(_one_if(value=1) - _one_if(counted_value=1)),
     )
 

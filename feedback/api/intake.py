@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 
-from feedback.services.ingest import Accepted, NewRating, accept, holder_of
+from feedback.services.buffer import buffer
+from feedback.services.ingest import Accepted, NewRating, Outcome, holder_of
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import aauthenticate, credential
 from promptlab.lib.asgi import Request, Response, json_response, route
-from promptlab.lib.errors import Invalid, Unauthenticated
+from promptlab.lib.errors import DomainError, Invalid, Unauthenticated
 from promptlab.lib.idempotency import HEADER, REPLAYED, key_in
 from promptlab.lib.jsonbody import JSONValue
 from promptlab.lib.ratelimit import Limit, Verdict, check_here
-from promptlab.lib.threads import run_db
+
+MOST_ITEMS = 1000
 
 
 async def rate(request: Request) -> Response:
-    """Keep a rating of an answer: 202 with its id; the same key and rating again is told as a replay."""
+    """Keep what is said of answers: 202 once it is committed. One rating, or `items` with up to 1,000 of them.
+
+    Of several each is taken or refused by itself: 207 when some were refused, saying which and why.
+    """
     if credential(request.headers):
         principal = await aauthenticate(request.headers)
-        verdict = spend(principal)
         body = await request.json_object()
+        if "items" in body:
+            return await _rate_many(principal, body)
+        verdict = spend(principal)
     else:
         body = await request.json_object()
         principal, verdict = admit(body)
     rating = read_rating(body, request.headers.get(HEADER, ""))
-    accepted = await run_db(accept, principal, rating)
+    accepted = (await buffer().submit([(principal, rating)]))[0]
+    if isinstance(accepted, DomainError):
+        raise accepted
     return json_response(shape(accepted), status=202, headers={**verdict.headers(), **replay_header(accepted)})
 
 
-def spend(principal: Principal) -> Verdict:
-    """Count one rating against the caller's budget of this process. Raises RateLimited."""
+async def _rate_many(principal: Principal, body: Mapping[str, JSONValue]) -> Response:
+    items = read_items(body)
+    verdict = spend(principal, len(items))
+    read = [read_item(item) for item in items]
+    outcomes = iter(await buffer().submit([(principal, one) for one in read if isinstance(one, NewRating)]))
+    status, answer = shape_many([next(outcomes) if isinstance(one, NewRating) else one for one in read])
+    return json_response(answer, status=status, headers=verdict.headers())
+
+
+def spend(principal: Principal, ratings: int = 1) -> Verdict:
+    """Count ratings against the caller's budget of this process. Raises RateLimited."""
     limit = Limit("feedback", settings.RATE_LIMIT_FEEDBACK_PER_MINUTE, 60)
-    return check_here(limit, f"{principal.kind}:{principal.id}").enforce()
+    return check_here(limit, f"{principal.kind}:{principal.id}", calls=ratings).enforce()
 
 
 def admit(body: Mapping[str, JSONValue]) -> tuple[Principal, Verdict]:
@@ -62,6 +80,29 @@ def read_rating(body: Mapping[str, JSONValue], header: str) -> NewRating:
     )
 
 
+def read_items(body: Mapping[str, JSONValue]) -> list[JSONValue]:
+    """Return the ratings of a body that brings several. Raises Invalid."""
+    items = body["items"]
+    if not isinstance(items, list) or not items:
+        raise Invalid.field("items", "Send a list of 1 to 1,000 ratings.")
+    if len(items) > MOST_ITEMS:
+        raise Invalid.field("items", f"At most {MOST_ITEMS} ratings at once; these are {len(items)}.", code="too_many")
+    if len(body) > 1:
+        other = next(name for name in body if name != "items")
+        raise Invalid.field(other, "Beside items nothing else is read: say it in each item.")
+    return items
+
+
+def read_item(item: JSONValue) -> NewRating | DomainError:
+    """Return one of several ratings, or what is wrong with it."""
+    if not isinstance(item, dict):
+        return Invalid("A rating must be a JSON object.")
+    try:
+        return read_rating(item, "")
+    except DomainError as error:
+        return error
+
+
 def shape(accepted: Accepted) -> dict[str, JSONValue]:
     """Return the answer's body."""
     return {
@@ -72,23 +113,46 @@ def shape(accepted: Accepted) -> dict[str, JSONValue]:
     }
 
 
+def shape_many(outcomes: Sequence[Outcome]) -> tuple[int, dict[str, JSONValue]]:
+    """Return the status and the body that answer several ratings: `items` in their order, null for what was refused."""
+    refused = [_refusal(place, one) for place, one in enumerate(outcomes) if isinstance(one, DomainError)]
+    items = [shape(one) if isinstance(one, Accepted) else None for one in outcomes]
+    body: dict[str, JSONValue] = {"accepted": len(outcomes) - len(refused), "items": items}
+    if refused:
+        body |= {"rejected": len(refused), "errors": refused}
+    return 207 if refused else 202, body
+
+
+def _refusal(place: int, error: DomainError) -> dict[str, JSONValue]:
+    field = error.problems[0].field if error.problems else ""
+    return {"index": place, "field": field, "code": error.code, "status": error.status, "detail": error.detail}
+
+
 def replay_header(accepted: Accepted) -> Mapping[str, str]:
     """Return the header of an answer that was given before."""
     return REPLAYED if accepted.is_replay else {}
 
 
-def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, int]:
-    """Read `rating`, or `metric` with `value`."""
-    if "rating" in body and "value" in body:
+def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, int | None]:
+    """Read `rating`, or `metric` with `value`; or `retract`, which takes back what was said."""
+    metric = _text(body, "metric") or "rating"
+    given = [name for name in ("rating", "value") if name in body]
+    if "retract" in body:
+        if body["retract"] is not True:
+            raise Invalid.field("retract", "Send true, or leave it out.")
+        if given:
+            raise Invalid.field(given[0], "Send either a rating, or retract.")
+        return metric, None
+    if len(given) == 2:
         raise Invalid.field("value", "Send either rating, or metric and value.")
-    field = "value" if "value" in body else "rating"
+    field = given[0] if given else "rating"
     value = body.get(field)
     # True is an int to Python, and 1.0 equals 1: neither is what somebody meant to send.
     if type(value) is not int or value not in (1, -1):
         raise Invalid.field(
             field, "A rating is 1 (thumbs-up) or -1 (thumbs-down).", code="required" if value is None else "invalid"
         )
-    return _text(body, "metric") or "rating", value
+    return metric, value
 
 
 def _subject(body: Mapping[str, JSONValue]) -> str:

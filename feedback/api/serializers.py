@@ -45,23 +45,50 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
         ]
 
 
-class RatingIn(serializers.Serializer[Any]):
+class OneRatingIn(serializers.Serializer[Any]):
     """A rating: for the documentation; `intake.read_rating` reads it."""
 
-    message_id = serializers.UUIDField(help_text="Comes with the answer.")
-    rating = serializers.ChoiceField(choices=[1, -1], help_text="Or `metric` and `value`.")
+    message_id = serializers.UUIDField(required=False, help_text="Comes with the answer; or `receipt`.")
+    receipt = serializers.CharField(required=False, help_text="Comes with the answer or the prompt; or `message_id`.")
+    rating = serializers.ChoiceField(choices=[1, -1], required=False, help_text="Or `metric` and `value`.")
+    retract = serializers.BooleanField(required=False, help_text="True, in place of a rating: take it back.")
     comment = serializers.CharField(required=False, allow_blank=True, max_length=5_000)
     user = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Who rates.")
     id = serializers.CharField(required=False, max_length=255, help_text="Idempotency key; or the header of that name.")
 
 
+class RatingIn(OneRatingIn):
+    """A rating, or `items` with several of them and nothing else."""
+
+    items = OneRatingIn(many=True, required=False, help_text="1 to 1,000 ratings, each with its own `id`.")
+
+
 class RatingAccepted(serializers.Serializer[Any]):
-    """The receipt of a rating: it is in the database."""
+    """The receipt of a rating: it is in the database. It holds `rating` too; null for one taken back."""
 
     feedback_id = serializers.UUIDField()
     id = serializers.UUIDField()
     message_id = serializers.UUIDField()
-    rating = serializers.IntegerField()
+    rating = serializers.IntegerField(allow_null=True)
+
+
+class RefusalOut(serializers.Serializer[Any]):
+    """Why one of several ratings was refused, and which: the first has the index 0."""
+
+    index = serializers.IntegerField()
+    field = serializers.CharField(allow_blank=True)
+    code = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+
+
+class RatingsAccepted(serializers.Serializer[Any]):
+    """What became of several ratings, in their order; null for what was refused."""
+
+    accepted = serializers.IntegerField()
+    items = RatingAccepted(many=True, allow_null=True)
+    rejected = serializers.IntegerField(required=False)
+    errors = RefusalOut(many=True, required=False)
 
 
 class CountsOut(serializers.Serializer[Any]):

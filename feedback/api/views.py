@@ -17,11 +17,11 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from feedback.api import intake
-from feedback.api.serializers import FeedbackOut, RatingAccepted, RatingIn, StatsOut
+from feedback.api.serializers import FeedbackOut, RatingAccepted, RatingIn, RatingsAccepted, StatsOut
 from feedback.models import Feedback
 from feedback.querysets import FeedbackQuerySet
 from feedback.results import READ, feedback_stats, of_prompt
-from feedback.services.ingest import accept
+from feedback.services.ingest import NewRating, accept, accept_all, retract
 from promptlab.accounts.access import Principal
 from promptlab.accounts.rest import HouseView
 from promptlab.lib.errors import Invalid
@@ -68,15 +68,34 @@ class FeedbackList(HouseView, GenericAPIView[Feedback]):
         rows = self.paginate_queryset(self.filter_queryset(_for_list(self.principal)))
         return self.get_paginated_response(FeedbackOut(rows, many=True).data)
 
-    @extend_schema(request=RatingIn, responses={202: RatingAccepted})
+    @extend_schema(request=RatingIn, responses={202: RatingAccepted, 207: RatingsAccepted})
     def post(self, request: Request) -> Response:
-        """Rate an answer. Rating it again changes the rating; the same key again changes nothing."""
+        """Rate an answer, or up to 1,000 with `items`. Rating it again changes the rating; the same key again nothing.
+
+        Several are taken or refused one by one: 207 when some were refused, 202 otherwise.
+        """
         if not isinstance(request.data, dict):
             raise Invalid("The body must be a JSON object.", code="invalid_json")
+        if "items" in request.data:
+            return self._many(request.data)
         rating = intake.read_rating(request.data, request.headers.get(HEADER, ""))
         accepted = accept(self.principal, rating)
         headers = intake.replay_header(accepted)
         return Response(intake.shape(accepted), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+    def _many(self, body: dict[str, Any]) -> Response:
+        read = [intake.read_item(item) for item in intake.read_items(body)]
+        outcomes = iter(accept_all([(self.principal, one) for one in read if isinstance(one, NewRating)]))
+        code, answer = intake.shape_many([next(outcomes) if isinstance(one, NewRating) else one for one in read])
+        return Response(answer, status=code)
+
+
+class FeedbackItem(HouseView):
+    @extend_schema(operation_id="feedback_destroy", responses={204: None})
+    def delete(self, request: Request, uid: str) -> Response:
+        """Take a rating back. Its words stay in the history; it counts no more. Again changes nothing."""
+        retract(self.principal, uid)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class Stats(HouseView):
@@ -138,6 +157,7 @@ def _for_list(principal: Principal) -> Any:
     """Return the visible ratings with what a list shows of each, without texts: one query."""
     return (
         Feedback.objects.visible_to(principal, READ)
+        .standing()
         .select_related(
             "message__version__prompt", "message__environment", "message__experiment", "message__served_variant"
         )

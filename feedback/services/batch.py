@@ -49,7 +49,7 @@ def _stamp(ratings: Sequence[Feedback]) -> None:
     """Note what is counted now. Only rows that still say what was added: a mind changed meanwhile undoes all of it."""
     now = timezone.now()
     stamped = 0
-    for value in (1, -1):
+    for value in (1, -1, None):
         of_value = [rating.pk for rating in ratings if rating.value == value]
         unchanged = Feedback.objects.filter(pk__in=of_value, value=value, rolled_up_at=None)
         stamped += unchanged.update(counted_value=value, rolled_up_at=now)

@@ -90,15 +90,16 @@ class Budget:
         self.ends_at = time.monotonic() + window_s
         self._lock = threading.Lock()
 
-    def spend(self, now: float) -> bool:
-        """Count one call at `now` (monotonic) if there is room for it, and tell whether there was."""
+    def spend(self, now: float, calls: int = 1) -> bool:
+        """Count calls at `now` (monotonic) if there is room for all of them, and tell whether there was."""
         with self._lock:
             if now >= self.ends_at:
                 self._turn(now)
             # As long as both windows together have room, nobody has to weigh them.
-            if self.count + self.before >= self.quota and self._used(now) >= self.quota:
+            room = self.quota - calls + 1
+            if self.count + self.before >= room and self._used(now) >= room:
                 return False
-            self.count += 1
+            self.count += calls
             return True
 
     def left(self, now: float) -> int:
@@ -180,10 +181,10 @@ def _ashared() -> limits.aio.strategies.SlidingWindowCounterRateLimiter:
     return _per_loop[loop]
 
 
-def check_here(limit: Limit, who: str, *, share: int = 1) -> Verdict:
-    """Count one call of `who` in this process alone: for routes that must not pay a network round trip."""
+def check_here(limit: Limit, who: str, *, share: int = 1, calls: int = 1) -> Verdict:
+    """Count calls of `who` in this process alone: for routes that must not pay a network round trip."""
     own, now = budget(limit, who, share=share), time.monotonic()
-    return Verdict(limit, own.spend(now), own.left(now), own.reset_s(now), is_shared=False)
+    return Verdict(limit, own.spend(now, calls), own.left(now), own.reset_s(now), is_shared=False)
 
 
 def check(limit: Limit, who: str) -> Verdict:

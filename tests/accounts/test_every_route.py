@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 
 from experiments.services import ramping
+from feedback.services.ingest import NewRating, accept
 from promptlab import urls
 from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
@@ -155,6 +156,7 @@ CALLS = [
     Call("POST", "/ramps/{ramp}/send-back", "prompt.deploy"),
     Call("GET", "/feedback", "feedback.read", is_own=True),
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),
+    Call("DELETE", "/feedback/{rating}", "feedback.write"),
     Call("GET", "/explain/{receipt}", "prompt.read"),
     Call("GET", "/messages/{message}", "chat.read"),
     Call("GET", "/budgets", "team.admin", is_own=True),
@@ -233,6 +235,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         "move": move,
         **_talk(cast, api),
         "message": asked.uid,
+        "rating": accept(SYSTEM, NewRating(str(asked.uid), 1)).feedback_id,
         "conversation": message.conversation.uid,
         "receipt": receipt_of(asked, cast.team.pk),
         "key": make_key(cast.team)[0].pk,
