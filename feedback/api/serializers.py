@@ -91,6 +91,22 @@ class RatingsAccepted(serializers.Serializer[Any]):
     errors = RefusalOut(many=True, required=False)
 
 
+class EraseIn(serializers.Serializer[Any]):
+    """Whom to forget."""
+
+    unit_id = serializers.CharField(max_length=200, trim_whitespace=False, help_text="As applications name this user.")
+    team_id = serializers.IntegerField(required=False)
+
+
+class ErasedOut(serializers.Serializer[Any]):
+    """What was erased, and the random name that what is left goes by."""
+
+    stands_for = serializers.CharField()
+    messages = serializers.IntegerField()
+    ratings = serializers.IntegerField()
+    experiment_rows = serializers.IntegerField()
+
+
 class CountsOut(serializers.Serializer[Any]):
     """Counts; ratios are null while there is nothing to divide by. The range is the 95 % one."""
 

@@ -8,6 +8,7 @@ from feedback.api import views
 
 urlpatterns = [
     re_path(r"^feedback/?$", views.FeedbackList.as_view()),
+    re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
     re_path(r"^feedback/stats/?$", views.Stats.as_view()),
     re_path(r"^feedback/(?P<uid>[0-9a-fA-F-]{36})/?$", views.FeedbackItem.as_view()),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -17,12 +18,22 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from feedback.api import intake
-from feedback.api.serializers import FeedbackOut, RatingAccepted, RatingIn, RatingsAccepted, StatsOut
+from feedback.api.serializers import (
+    ErasedOut,
+    EraseIn,
+    FeedbackOut,
+    RatingAccepted,
+    RatingIn,
+    RatingsAccepted,
+    StatsOut,
+)
 from feedback.models import Feedback
 from feedback.querysets import FeedbackQuerySet
 from feedback.results import READ, feedback_stats, of_prompt
+from feedback.services.erasing import erase_unit
 from feedback.services.ingest import NewRating, accept, accept_all, retract
 from promptlab.accounts.access import Principal
+from promptlab.accounts.models import Team
 from promptlab.accounts.rest import HouseView
 from promptlab.lib.errors import Invalid
 from promptlab.lib.idempotency import HEADER
@@ -96,6 +107,17 @@ class FeedbackItem(HouseView):
         """Take a rating back. Its words stay in the history; it counts no more. Again changes nothing."""
         retract(self.principal, uid)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class EraseUnit(HouseView):
+    @extend_schema(operation_id="units_erase", request=EraseIn, responses=ErasedOut, tags=["units"])
+    def post(self, request: Request) -> Response:
+        """Erase an end user: texts and comments go, the id becomes a random name, counts stay. Administrators."""
+        shape = EraseIn(data=request.data)
+        shape.is_valid(raise_exception=True)
+        team_id = self.principal.team_for("team.admin", shape.validated_data.get("team_id"))
+        erased = erase_unit(self.principal, Team.objects.get(pk=team_id), shape.validated_data["unit_id"])
+        return Response(asdict(erased))
 
 
 class Stats(HouseView):

@@ -157,6 +157,7 @@ CALLS = [
     Call("GET", "/feedback", "feedback.read", is_own=True),
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
+    Call("POST", "/units/erase", "team.admin", {"unit_id": "customer-1"}, is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
     Call("GET", "/messages/{message}", "chat.read"),
     Call("GET", "/budgets", "team.admin", is_own=True),

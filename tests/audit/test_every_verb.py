@@ -16,10 +16,12 @@ from django.utils import timezone
 
 from experiments.services import lifecycle, ramping
 from experiments.services.lifecycle import NewVariant
+from feedback.services import erasing
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import Principal, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
+from promptlab.audit.admin import SENTENCES
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation
 from promptlab.chat.services import budgeting, conversations, repricing
@@ -87,6 +89,7 @@ MODULES = (
     "promptlab.llm.services.hiding",
     "promptlab.chat.services.repricing",
     "promptlab.chat.services.budgeting",
+    "feedback.services.erasing",
 )
 
 
@@ -357,6 +360,11 @@ def _remove_budget(w: World) -> Step:
     return lambda: budgeting.remove_budget(w.cleo, one)
 
 
+def _erase_unit(w: World) -> Step:
+    make_message(w.first, unit_id="customer-1")
+    return lambda: erasing.erase_unit(w.cleo, w.cast.team, "customer-1")
+
+
 def _replay(w: World) -> Step:
     one = make_delivery(w.cast.team)
     return lambda: endpoints.replay(w.cleo, one)
@@ -508,6 +516,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "reprice": (_reprice, ["messages.repriced"]),
     "set_budget": (_set_budget, ["budget.set"]),
     "remove_budget": (_remove_budget, ["budget.removed"]),
+    "erase_unit": (_erase_unit, ["unit.erased"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
 }
 REPEATABLE = (
@@ -515,7 +524,7 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
-    "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
+    "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
@@ -578,3 +587,8 @@ def test_no_verb_is_missing_here() -> None:
         and next(iter(inspect.signature(function).parameters), "") == "actor"
     }
     assert found == {verb.split(" ")[0] for verb in VERBS}
+
+
+def test_every_verb_has_a_sentence() -> None:
+    verbs = {verb for _, recorded in VERBS.values() for verb in recorded}
+    assert verbs - set(SENTENCES) == set()

@@ -50,6 +50,26 @@ def purge_conversations(conversation_ids: Sequence[int], until_ids: Sequence[int
     return purged
 
 
+def purge_unit(team_id: int, unit_id: str, stands_for: str, now: datetime) -> int:
+    """Purge whatever an end user's conversations hold, however young; return how many messages.
+
+    In a transaction of the caller's. What is counted later counts for the name that `stands_for` theirs. An answer that
+    is being written gets its text when it ends: it is left under the new name, for another call.
+    """
+    theirs = Conversation.objects.filter(team_id=team_id)
+    talks = theirs.filter(
+        Q(unit_id=unit_id) | Exists(Message.objects.filter(conversation=OuterRef("pk"), unit_id=unit_id))
+    )
+    ids = list(talks.values_list("pk", flat=True))
+    rows = Message.objects.filter(conversation__in=ids)
+    purged: int = rows.filter(purged_at=None, ended_at__isnull=False).update(
+        content="", variables={}, tool_calls=[], tool_call_id="", metadata={}, purged_at=now
+    )
+    rows.exclude(unit_id="").update(unit_id=stands_for)
+    Conversation.objects.filter(pk__in=ids).update(title="", unit_id=stands_for, session="")
+    return purged
+
+
 def _purge_team(team: Team, before: datetime, limit: int) -> int:
     counted: list[int] = []
 

@@ -1,0 +1,62 @@
+"""Erasing a person: what applications told of one of their users, wherever it is kept. Sums stay sums."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from experiments.services.forgetting import rename_unit
+from feedback.models import Feedback, FeedbackChange, FeedbackReceipt
+from promptlab.accounts.access import Principal, require
+from promptlab.accounts.models import Team
+from promptlab.audit.recorder import record
+from promptlab.chat.services.purging import purge_unit
+from promptlab.lib.errors import Invalid
+
+LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased. `stands_for` is the random name that what is left goes by; nothing leads back from it."""
+
+    stands_for: str
+    messages: int
+    ratings: int
+    experiment_rows: int
+
+
+def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
+    """Erase an end user of a team: texts and comments go, ids become a random name, counts stay. Again finds nothing.
+
+    What they said in an answer that is being written at this moment is left, under the new name. Raises Invalid.
+    """
+    require(actor, "team.admin", team.pk)
+    if not 0 < len(unit_id) <= LONGEST:
+        raise Invalid.field("unit_id", f"Say whom: 1 to {LONGEST} characters.")
+    name = f"erased-{secrets.token_hex(8)}"
+    with transaction.atomic():
+        erased = Erased(
+            name,
+            messages=purge_unit(team.pk, unit_id, name, timezone.now()),
+            ratings=_erase_ratings(team.pk, unit_id, name),
+            experiment_rows=rename_unit(team.pk, unit_id, name),
+        )
+        if erased.messages or erased.ratings or erased.experiment_rows:
+            record(actor, "unit.erased", team, team_id=team.pk, after=asdict(erased))
+    return erased
+
+
+def _erase_ratings(team_id: int, unit_id: str, stands_for: str) -> int:
+    """Take the words and the name off a person's ratings, and off what they said before.
+
+    Their idempotency keys go too: applications make them of whatever they know.
+    """
+    theirs = list(Feedback.objects.filter(team_id=team_id, rater=unit_id).values_list("pk", flat=True))
+    Feedback.objects.filter(pk__in=theirs).update(rater=stands_for, comment="")
+    FeedbackReceipt.objects.filter(feedback__in=theirs).delete()
+    FeedbackChange.objects.filter(feedback__in=theirs).delete()  # the update has just written some, too
+    return len(theirs)

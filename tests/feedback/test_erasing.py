@@ -1,0 +1,111 @@
+"""Erasing an end user: nothing of them is left in any table, and no sum changes."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.forms.models import model_to_dict
+
+from experiments.models import ExperimentUnit, HourRollup
+from feedback.models import Feedback, FeedbackChange
+from feedback.services.batch import roll_up_feedback
+from feedback.services.ingest import NewRating, accept
+from promptlab.accounts.access import SYSTEM
+from promptlab.audit.models import AuditEntry
+from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.metering import roll_up_messages
+from tests.support.api import Api
+from tests.support.cast import Cast
+from tests.support.make import make_experiment, make_message, make_prompt
+
+pytestmark = pytest.mark.django_db
+WHO, SECRET = "customer-4711", "my card was stolen in Lisbon"
+
+
+def everything() -> str:
+    """Return every value of every row of ours in one text."""
+    found = []
+    with connection.cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            cursor.execute(f'SELECT * FROM "{model._meta.db_table}"')
+            found += [repr(row) for row in cursor.fetchall()]
+    return "\n".join(found)
+
+
+@pytest.fixture
+def answers(cast: Cast) -> list[Message]:
+    experiment = make_experiment(make_prompt(cast.team), running=True)
+    variant = experiment.variants.select_related("version").first()
+    assert variant is not None
+    made = []
+    for unit in (WHO, "customer-1"):
+        answer = make_message(
+            variant.version,
+            experiment.environment,
+            variant=variant,
+            unit_id=unit,
+            content=SECRET,
+            variables={"name": unit},
+            metadata={"of": unit},
+        )
+        Conversation.objects.filter(pk=answer.conversation_id).update(unit_id=unit, title=SECRET, session=unit)
+        accept(SYSTEM, NewRating(str(answer.uid), 1, comment=f"{SECRET} {unit}", key=f"k-{unit}"))
+        accept(SYSTEM, NewRating(str(answer.uid), -1, comment=f"No: {unit}"))
+        made.append(answer)
+    roll_up_messages()
+    roll_up_feedback()
+    return made
+
+
+def sums() -> list[dict[str, object]]:
+    return [model_to_dict(row) for row in HourRollup.objects.order_by("pk")]
+
+
+def test_nothing_of_them_is_left_and_no_sum_changes(cast: Cast, answers: list[Message]) -> None:
+    before = sums()
+    assert WHO in everything() and FeedbackChange.objects.count() == 2
+    answer = Api(cast.key).post("/units/erase", {"unit_id": WHO})
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["messages"], told["ratings"], told["experiment_rows"]) == (1, 1, 1)
+    assert told["stands_for"].startswith("erased-")
+    assert WHO not in everything()
+    assert sums() == before
+    assert Message.objects.get(pk=answers[0].pk).content == ""
+    assert ExperimentUnit.objects.filter(unit_id=told["stands_for"]).exists()
+    assert Feedback.objects.filter(message=answers[0]).values_list("value", "comment").get() == (-1, "")
+
+
+def test_others_keep_what_they_said(cast: Cast, answers: list[Message]) -> None:
+    Api(cast.key).post("/units/erase", {"unit_id": WHO})
+    assert Message.objects.get(pk=answers[1].pk).content == SECRET
+    assert Feedback.objects.get(message=answers[1]).comment == "No: customer-1"
+    assert FeedbackChange.objects.get().comment == f"{SECRET} customer-1"
+
+
+def test_again_finds_nothing_and_says_so(cast: Cast, answers: list[Message]) -> None:
+    Api(cast.key).post("/units/erase", {"unit_id": WHO})
+    again = Api(cast.key).post("/units/erase", {"unit_id": WHO}).json()
+    assert (again["messages"], again["ratings"], again["experiment_rows"]) == (0, 0, 0)
+    entry = AuditEntry.objects.get(verb="unit.erased")
+    assert entry.after["messages"] == 1 and WHO not in repr(entry.after)
+
+
+def test_another_team_s_user_of_that_name_stays(cast: Cast, answers: list[Message]) -> None:
+    assert Api(cast.stranger_key).post("/units/erase", {"unit_id": WHO}).json()["messages"] == 0
+    assert Message.objects.filter(unit_id=WHO).exists()
+
+
+@pytest.mark.parametrize("body", [{}, {"unit_id": ""}, {"unit_id": "x" * 201}, {"unit_id": 7.5, "team_id": "x"}])
+def test_what_names_nobody_is_a_400(cast: Cast, body: dict[str, object]) -> None:
+    assert Api(cast.key).post("/units/erase", body).status_code == 400
+
+
+def test_by_command(cast: Cast, answers: list[Message], capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("erase_unit", WHO, team=cast.team.name)
+    assert "1 messages, 1 ratings" in capsys.readouterr().out
+    assert WHO not in everything()
+    with pytest.raises(CommandError, match="no team"):
+        call_command("erase_unit", WHO, team="Nobody")
