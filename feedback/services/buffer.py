@@ -18,16 +18,15 @@ from promptlab.lib.errors import Unavailable
 from promptlab.lib.threads import run_db
 
 Waiting = tuple[Said, "asyncio.Future[Outcome]"]
-WRITERS = 2
-"""Groups under way at once in a process: while one waits for its commit, the next is put together."""
-
-
 class Buffer:
-    """What waits in one event loop, and the tasks that write it."""
+    """What waits in one event loop, and the task that writes it.
+
+    One group is under way at a time: two would be half as large, and a group costs more than what is in it.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Waiting] = deque()
-        self._writers: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
         self._in_hand = 0
 
     async def submit(self, said: Sequence[Said]) -> list[Outcome]:
@@ -44,10 +43,8 @@ class Buffer:
         return list(await asyncio.gather(*futures))
 
     def _start_writer(self) -> None:
-        if len(self._writers) < WRITERS:
-            writer = asyncio.get_running_loop().create_task(self._write_all())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     async def _write_all(self) -> None:
         if settings.FEEDBACK_GROUP_WAIT_MS:
