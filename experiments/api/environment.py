@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from experiments.api.delivery import CACHE_CONTROL, environment_asked, matches, reading_team, spend
 from experiments.bundle import abundle
-from experiments.moves import amoves
+from experiments.delivery import adeliver
+from experiments.moves import Move, amoves
 from promptlab.accounts.auth import Checked, acheck
 from promptlab.lib import sse
 from promptlab.lib.asgi import EventStream, Parts, Request, Response, route, stopping
-from promptlab.lib.errors import Unavailable
+from promptlab.lib.errors import DomainError, Unavailable
 from promptlab.lib.logs import get_logger
 from promptlab.lib.openapi import hot_paths, operation
 from promptlab.lib.threads import run_db
@@ -28,6 +29,10 @@ log = get_logger(__name__)
 KEEP_ALIVE_S = 15.0
 RETRY_S = 1.0
 COME_BACK_S = 5
+MOST_CARRIED = 5
+"""Prompts whose payloads come along with what is told at once; of more, only the names."""
+MOST_BYTES = 64 * 1024
+"""A payload beyond that is fetched by those who want it."""
 
 
 async def bundle(request: Request) -> Response | Parts:
@@ -131,14 +136,14 @@ async def _frames(follower: _Follower, after: int | None) -> AsyncGenerator[byte
         yield sse.KEEP_ALIVE
         if after is None:
             after = follower.known.revision
-            yield _frame(follower, after, ())
+            yield _frame(follower, Move(after, ()))
         while not follower.is_over:
             watch.ensure()
             follower.woken.clear()
             until, pause_s = follower.known.revision, KEEP_ALIVE_S
             try:
-                for move in await amoves(follower.environment, after, until) if until != after else ():
-                    yield _frame(follower, move.revision, move.names)
+                for event in await _told(follower, after, until) if until != after else ():
+                    yield event
                 after = until
             except DatabaseError as error:
                 log.warning("events_wait", error=type(error).__name__)
@@ -157,9 +162,36 @@ async def _woken(follower: _Follower, within_s: float) -> bool:
         return False
 
 
-def _frame(follower: _Follower, revision: int, names: tuple[str, ...]) -> bytes:
-    data = {"environment": follower.environment.name, "revision": revision, "names": names}
-    return sse.encode(data, event="deployment", number=revision)
+async def _told(follower: _Follower, after: int, until: int) -> list[bytes]:
+    """Return an event for each move after one revision up to another.
+
+    What is live now comes along, once for each prompt: a thousand readers that had to fetch it would come all at once.
+    """
+    moves = await amoves(follower.environment, after, until)
+    names = {name for move in moves for name in move.names}
+    missing = names if len(names) <= MOST_CARRIED else set()
+    events = []
+    for move in moves:
+        carried = [body for name in move.names if name in missing and (body := await _body(follower, name, until))]
+        missing = missing.difference(move.names)
+        events.append(_frame(follower, move, carried))
+    return events
+
+
+async def _body(follower: _Follower, name: str, revision: int) -> bytes | None:
+    """Return what is live under a name, at this revision or a later one; None for what readers have to ask for."""
+    where = follower.environment
+    try:
+        entry = await adeliver(where.team_id, where.name, name)
+    except DomainError:  # Taken back, or not to be put together: who asks for it is told which.
+        return None
+    return entry.body if entry.revision >= revision and len(entry.body) <= MOST_BYTES else None
+
+
+def _frame(follower: _Follower, move: Move, bodies: Iterable[bytes] = ()) -> bytes:
+    told = {"environment": follower.environment.name, "revision": move.revision, "names": move.names}
+    line = b'%s,"prompts":[%s]}' % (sse.encoded(told)[:-1], b",".join(bodies))
+    return sse.framed(line, event="deployment", number=move.revision)
 
 
 ROUTES = [route("GET HEAD", "/bundle", bundle), route("GET", "/events", events)]

@@ -23,7 +23,16 @@ def encode(data: Mapping[str, Any], *, event: str = "", number: int | None = Non
 
     `number` becomes its id: a reader that comes back says after which one it wants to go on.
     """
-    line = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str)
+    return framed(encoded(data), event=event, number=number)
+
+
+def encoded(data: Any) -> bytes:
+    """Return a value as one line of JSON."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+
+
+def framed(line: bytes, *, event: str = "", number: int | None = None) -> bytes:
+    """Return one event whose data is a line of JSON already."""
     name = f"event: {event}\n" if event else ""
     numbered = f"id: {number}\n" if number is not None else ""
-    return f"{numbered}{name}data: {line}\n\n".encode()
+    return b"%sdata: %s\n\n" % (f"{numbered}{name}".encode(), line)

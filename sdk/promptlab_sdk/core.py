@@ -230,9 +230,17 @@ class Core:
     def keep(self) -> None:
         self.cache.confirm(self._followed, self._lease_s)
 
+    def accept(self, delivery: Delivery) -> None:
+        key = self.key(delivery.prompt.name, None, None)
+        if not self._has(key, delivery.revision):
+            self._followed.add(key)
+            self.cache.put(key, self._ready(loaded(delivery)), self._lease_s)
+
     def reload(self, name: str, revision: int) -> bool:
         key = self.key(name, None, None)
         self._followed.add(key)
+        if self._has(key, revision):
+            return True
         try:
             value, _ = self.cache.renew(key)
         except PromptNotFound:
@@ -246,6 +254,11 @@ class Core:
     def note(self, error: Exception) -> None:
         """Tell the log, the status and the owner about a failure to keep up."""
         self._note(error, "following failed: refresh=%s environment=%r", self.follower.mode, self.env)
+
+    def _has(self, key: Key, revision: int) -> bool:
+        """Tell whether memory holds what the server had at this revision, or later."""
+        entry = self.cache.entry(key)
+        return entry is not None and entry.supply == "network" and entry.order >= revision
 
     # What the cache and the outbox ask for.
 

@@ -12,6 +12,7 @@ import time
 from typing import Literal, Protocol
 
 from promptlab_sdk.errors import PromptLabError
+from promptlab_sdk.kernel.spec import Delivery
 from promptlab_sdk.source import Bundle, Moved, Movements, Source
 
 log = logging.getLogger("promptlab")
@@ -41,8 +42,11 @@ class Followed(Protocol):
     def keep(self) -> None:
         """Go on taking what came from the bundle for current."""
 
+    def accept(self, delivery: Delivery) -> None:
+        """Serve this, which came by push, unless something newer is there."""
+
     def reload(self, name: str, revision: int) -> bool:
-        """Fetch this prompt again; tell whether what came is at least of that revision."""
+        """Fetch this prompt again unless it is there; tell whether it is at least of that revision now."""
 
     def serving(self, environment: str, revision: int, every_s: float) -> None:
         """Hear which revision is served now, and how often the server wants to be told."""
@@ -159,7 +163,9 @@ class Follower:
         self._tell()
 
     def _catch_up(self, moved: Moved) -> None:
-        """Fetch what moved; leave it to the next comparison, due at once, when that cannot be had singly."""
+        """Take what came along, and fetch what else moved; what cannot be had singly is left to a comparison, due at once."""
+        for delivery in moved.deliveries:
+            self._followed.accept(delivery)
         names = moved.names if len(moved.names) <= MAX_SINGLE else ()
         is_current = False
         for attempt in range(LAG_TRIES if names else 0):

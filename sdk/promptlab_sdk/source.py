@@ -44,10 +44,14 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Something moved in the environment; which prompts, or everything when `names` is empty."""
+    """Something moved in the environment; which prompts, or everything when `names` is empty.
+
+    `deliveries` is what came along of them; the others have to be fetched.
+    """
 
     revision: int
     names: tuple[str, ...]
+    deliveries: tuple[Delivery, ...] = ()
 
 
 class Movements(Protocol):
@@ -283,8 +287,9 @@ def _moved(data: str) -> Moved:
     """Return what an event says; when it cannot be read, that anything may have moved."""
     try:
         said = json.loads(data)
-        return Moved(int(said["revision"]), tuple(str(name) for name in said["names"]))
-    except (KeyError, TypeError, ValueError):
+        revision, names = int(said["revision"]), tuple(str(name) for name in said["names"])
+        return Moved(revision, names, tuple(delivery_of(item) for item in said.get("prompts") or ()))
+    except (AttributeError, KeyError, TypeError, ValueError, ServiceUnavailable):
         return Moved(0, ())
 
 

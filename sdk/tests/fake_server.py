@@ -10,7 +10,7 @@ import json
 import queue
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -197,11 +197,15 @@ class PromptServer:
     def remove(self, name: str, environment: str = "production") -> None:
         del self._served[f"/api/v1/prompts/{name}/deployed/{environment}"]
 
-    def tell(self, names: list[str] | None = None) -> None:
-        """Write the newest move to every open stream. With `names`, those instead of the ones that moved."""
+    def tell(self, names: list[str] | None = None, *, carry: bool = False) -> None:
+        """Write the newest move to every open stream. With `names`, those instead of the ones that moved.
+
+        `carry`: with what is live now.
+        """
         revision, environment, moved = self._moves[-1]
-        for lines in list(self.streams):
-            lines.put(_event(revision, environment, moved if names is None else names))
+        names = moved if names is None else names
+        paths = [f"/api/v1/prompts/{name}/deployed/{environment}" for name in names] if carry else []
+        self.say(_event(revision, environment, names, [json.loads(self._served[path]) for path in paths]))
 
     def say(self, text: str) -> None:
         for lines in list(self.streams):
@@ -275,6 +279,6 @@ def _json(status: int, data: Mapping[str, Any]) -> tuple[int, Mapping[str, str],
     return status, {"Content-Type": "application/json"}, json.dumps(data).encode()
 
 
-def _event(revision: int, environment: str, names: list[str]) -> str:
-    data = json.dumps({"environment": environment, "revision": revision, "names": names})
+def _event(revision: int, environment: str, names: list[str], prompts: Sequence[Any] = ()) -> str:
+    data = json.dumps({"environment": environment, "revision": revision, "names": names, "prompts": prompts})
     return f"id: {revision}\nevent: deployment\ndata: {data}\n\n"

@@ -45,6 +45,38 @@ def test_what_moves_arrives_without_anybody_asking(server: PromptServer, stream:
     assert (stream.get("a").source, stream.get("a").revision, stream.status().revision) == ("cache", 3, 3)
 
 
+def test_what_comes_along_with_an_event_is_not_asked_for(server: PromptServer, stream: Prompts) -> None:
+    heard: list[int | None] = []
+    stream.on_change(lambda name, prompt: heard.append(prompt.revision))
+    asked = len(server.requests)
+    server.deploy("a", "a2", revision=3)
+    server.tell(carry=True)
+    until(lambda: stream.status().revision == 3)
+    assert (stream.get("a"), stream.get("a").source, stream.get("a").revision) == ("a2", "cache", 3)
+    server.deploy("new", "n1", revision=4)
+    server.tell(carry=True)
+    until(lambda: stream.status().revision == 4)
+    assert (stream.get("new"), heard, len(server.requests)) == ("n1", [3], asked)
+
+
+def test_what_comes_along_twice_or_older_than_what_is_there_changes_nothing(
+    server: PromptServer, stream: Prompts
+) -> None:
+    server.deploy("a", "a4", revision=4)
+    stream.invalidate("a")
+    assert stream.get("a") == "a4"  # Somebody asked meanwhile, and got what the server had next.
+    server.deploy("a", "a3", revision=3)
+    server.tell(carry=True)
+    until(lambda: stream.status().revision == 3)
+    assert (stream.get("a"), stream.get("a").revision) == ("a4", 4)
+
+
+def test_what_comes_along_broken_means_everything(server: PromptServer, stream: Prompts) -> None:
+    server.deploy("a", "a2", revision=3)
+    server.say('event: deployment\ndata: {"revision": 3, "names": ["a"], "prompts": [{"name": "a"}]}\n\n')
+    until(lambda: stream.get("a") == "a2")
+
+
 def test_a_kill_switch_arrives_the_same_way(server: PromptServer, stream: Prompts) -> None:
     server.deploy("a", "live {{a}}", revision=3, experiment=make_experiment())
     server.tell()

@@ -22,12 +22,13 @@ from promptlab.lib.asgi import HotRoutes
 from promptlab.lib.threads import run_db
 from prompts import revisions
 from prompts.models import Environment, Prompt, SnippetUse
-from prompts.services import naming
-from tests.support.asgi import call
+from prompts.services import deploying, naming
+from tests.support.asgi import acall, call
 from tests.support.make import make_experiment, make_key, make_live, make_prompt, make_team, make_version, newest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "/api/v1/events?environment=production"
+DEPLOYED = "/api/v1/prompts/greeting/deployed?environment=production"
 
 
 @dataclass
@@ -56,6 +57,12 @@ class Stream:
                 )
                 found.append((told["revision"], told["names"]))
         return found
+
+    @property
+    def carried(self) -> list[list[dict[str, Any]]]:
+        """What came along with each event."""
+        data = [line.removeprefix("data: ") for line in self.body.split("\n") if line.startswith("data: ")]
+        return [json.loads(line)["prompts"] for line in data]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds."""
@@ -134,6 +141,49 @@ def test_a_new_reader_hears_where_we_are_and_then_each_move(shop: Shop) -> None:
             await run_db(shop.move)
             await stream.until(lambda: len(stream.events) == 2)
             assert stream.events[1] == (2, ["greeting"])
+
+    asyncio.run(follow())
+
+
+def test_what_went_live_comes_along(shop: Shop) -> None:
+    async def follow() -> None:
+        async with following(shop.application, shop.secret) as stream:
+            await stream.until(lambda: bool(stream.events))
+            await run_db(shop.move)
+            await stream.until(lambda: len(stream.events) == 2)
+            assert stream.carried[0] == []
+            asked = await acall(shop.application, "GET", DEPLOYED, key=shop.secret)
+            assert stream.carried[1] == [asked.json()]
+            assert asked.json()["revision"] == 2
+
+    asyncio.run(follow())
+
+
+def test_what_comes_along_comes_once_and_as_it_is_now(shop: Shop) -> None:
+    experiment = make_experiment(shop.prompt, running=True)  # 2
+    lifecycle.kill(SYSTEM, experiment)  # 3
+    other = make_prompt(shop.team, title="Other")
+    make_live(newest(other))  # 4
+    deploying.undeploy(SYSTEM, other, shop.production)  # 5
+
+    async def follow() -> None:
+        async with following(shop.application, shop.secret, Last_Event_ID="1") as stream:
+            await stream.until(lambda: len(stream.events) == 4)
+            assert [[one["name"] for one in carried] for carried in stream.carried] == [["greeting"], [], [], []]
+            assert (stream.carried[0][0]["revision"], stream.carried[0][0]["experiment"]) == (5, None)
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("limit", ["MOST_CARRIED", "MOST_BYTES"])
+def test_what_is_too_much_is_left_to_be_asked_for(shop: Shop, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, limit, 0)
+    shop.move()
+
+    async def follow() -> None:
+        async with following(shop.application, shop.secret, Last_Event_ID="1") as stream:
+            await stream.until(lambda: stream.events == [(2, ["greeting"])])
+            assert stream.carried == [[]]
 
     asyncio.run(follow())
 
