@@ -108,11 +108,13 @@ def _no_memory() -> None:
     from promptlab.llm.resilience import breakers
     from prompts import revisions
     from prompts.services import counting
+    from prompts.services.gathering import gathering
 
     push.sender.drop()
     queue.sender.drop()
     delivery.entries.clear()
     counting.fetched.forget()
+    gathering.clear()
     bundle.forget()
     moves.forget()
     revisions.forget()

@@ -50,13 +50,18 @@ class Watch:
 
     def ensure(self) -> None:
         """See to it that the thread runs."""
-        if not settings.WATCH or (self._thread is not None and self._thread.is_alive()):
+        if not settings.WATCH or self.is_running:
             return
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._stopped.clear()
                 self._thread = threading.Thread(target=self._run, name="promptlab-watch", daemon=True)
                 self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs: what is left to it will be done."""
+        return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
         """Confirm now: something may have been missed."""

@@ -24,7 +24,8 @@ async def heartbeat(request: Request) -> Response:
     principal = await aauthenticate(request.headers)
     check_here(Limit("heartbeats", settings.RATE_LIMIT_HEARTBEATS_PER_MINUTE, 60), f"key:{principal.id}").enforce()
     said = read(await request.json_object(), principal)
-    await run_db(serving.report, principal, _team(principal), said)
+    if not serving.report_soon(principal, _team(principal), said):
+        await run_db(serving.report, principal, _team(principal), said)
     return Response(
         status=204, headers={"X-PromptLab-Heartbeat": str(serving.HEARTBEAT_S), "Cache-Control": "no-store"}
     )

@@ -14,6 +14,7 @@ from promptlab.lib.errors import Invalid
 from prompts.errors import TooManyProcesses
 from prompts.models import Environment, ServingProcess, ServingStep
 from prompts.services.environments import named
+from prompts.services.gathering import Who, gathering
 
 FORGET_TASK = "prompts.forget_processes"
 HEARTBEAT_S = 10
@@ -43,26 +44,47 @@ def report(actor: Principal, team_id: int, heartbeat: Heartbeat) -> None:
 
     Raises Forbidden, EnvironmentNotFound, TooManyProcesses, and Invalid for a revision the environment has not had yet.
     """
-    require(actor, "prompt.read", team_id)
-    require_environment(actor, heartbeat.environment)
+    _require(actor, team_id, heartbeat)
     environment = named(team_id, heartbeat.environment)
     if heartbeat.is_leaving:
+        gathering.forget(_who(team_id, heartbeat))
         _find(environment, heartbeat).delete()
         return
     if heartbeat.revision > environment.revision:
         raise Invalid.field("revision", f"{environment.name} is at revision {environment.revision}.")
-    note(environment, heartbeat)
+    gathering.remember(_who(team_id, heartbeat), environment.pk, note(environment, heartbeat))
 
 
-def note(environment: Environment, heartbeat: Heartbeat) -> None:
-    """Write what a process serves, for callers that know it is true: our own web processes."""
+def report_soon(actor: Principal, team_id: int, heartbeat: Heartbeat) -> bool:
+    """Take what a listed process says, to be written with what others say: no query. False: it has to be reported.
+
+    Raises Forbidden.
+    """
+    _require(actor, team_id, heartbeat)
+    if heartbeat.is_leaving:
+        return False
+    said = heartbeat.client, heartbeat.client_version, heartbeat.age_ms
+    return gathering.take(_who(team_id, heartbeat), heartbeat.revision, *said)
+
+
+def _require(actor: Principal, team_id: int, heartbeat: Heartbeat) -> None:
+    require(actor, "prompt.read", team_id)
+    require_environment(actor, heartbeat.environment)
+
+
+def _who(team_id: int, heartbeat: Heartbeat) -> Who:
+    return team_id, heartbeat.environment, heartbeat.host, heartbeat.process
+
+
+def note(environment: Environment, heartbeat: Heartbeat) -> int:
+    """Write what a process serves, for callers that know it is true, such as our own; return the id it is listed under."""
     now = timezone.now()
     known = _find(environment, heartbeat).first()
     if known is None:
         known = _meet(environment, heartbeat, now)
     elif known.revision == heartbeat.revision:
         ServingProcess.objects.filter(pk=known.pk).update(seen_at=now)
-        return
+        return known.pk
     since = max(now - timedelta(milliseconds=heartbeat.age_ms), known.first_seen_at)
     with transaction.atomic():
         ServingProcess.objects.filter(pk=known.pk).update(
@@ -72,6 +94,7 @@ def note(environment: Environment, heartbeat: Heartbeat) -> None:
             seen_at=now,
         )
         ServingStep.objects.create(process=known, revision=heartbeat.revision, at=since)
+    return known.pk
 
 
 def forget_old() -> int:

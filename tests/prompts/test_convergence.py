@@ -8,21 +8,23 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from promptlab.accounts.access import SYSTEM, Scope
 from promptlab.lib.asgi import HotRoutes, Receive, Send
 from promptlab.lib.asgi import Scope as AsgiScope
+from promptlab.lib.watch import Watch
 from prompts import revisions
 from prompts.api.heartbeats import ROUTES
 from prompts.models import DeploymentEvent, ServingProcess, ServingStep
 from prompts.services import deploying, reporting, serving
+from prompts.services.gathering import Gathering, gathering
 from tests.support.api import Api
 from tests.support.asgi import Answer, call
 from tests.support.cast import Cast
-from tests.support.make import make_admin, make_key, make_live, make_prompt, make_version, newest
+from tests.support.make import make_admin, make_key, make_live, make_prompt, make_team, make_version, newest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WORKER = {"host": "web-1", "process": "worker-7", "sdk": "promptlab-sdk", "version": "0.2.0"}
@@ -176,6 +178,94 @@ def test_threads_of_one_process_report_at_once(cast: Cast, moves: list[Deploymen
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(say, range(40)))
     assert ServingProcess.objects.count() == 1
+
+
+# Gathered
+
+
+@pytest.fixture
+def gathered(cast: Cast, moves: list[DeploymentEvent], monkeypatch: pytest.MonkeyPatch) -> Gathering:
+    """Two processes are listed at the first revision, and what they say now waits for the watch."""
+    monkeypatch.setattr(Watch, "is_running", True)
+    monkeypatch.setattr(Watch, "ensure", lambda self: None)
+    revisions.check(moves[0].environment_id)
+    for process in ("worker-7", "worker-8"):
+        beat(cast.key, revision=1, process=process)
+    return gathering
+
+
+def test_what_listed_processes_say_is_written_together(
+    cast: Cast, moves: list[DeploymentEvent], gathered: Gathering, statements: list[str]
+) -> None:
+    assert beat(cast.key, revision=2, age_ms=700).status == 204
+    statements.clear()
+    assert beat(cast.key, revision=2, process="worker-8", version="0.3.0").status == 204
+    assert beat(cast.key, revision=2, age_ms=900).status == 204
+    assert (statements, len(gathered)) == ([], 2)
+    gathered.write()
+    found = told(cast, moves[1])
+    assert (found["processes"], found["current"], len(gathered)) == (2, 2, 0)
+    assert ServingStep.objects.filter(revision=2).count() == 2
+    assert ServingProcess.objects.get(process="worker-8").client_version == "0.3.0"
+
+
+def test_writing_together_costs_the_same_for_many(
+    cast: Cast, moves: list[DeploymentEvent], gathered: Gathering, statements: list[str]
+) -> None:
+    for number in range(5):
+        beat(cast.key, revision=1, process=f"p{number}")
+    spent = []
+    for processes in (["worker-7"], [f"p{number}" for number in range(5)]):
+        for process in processes:
+            beat(cast.key, revision=2, process=process)
+        statements.clear()
+        gathered.write()
+        spent.append(len([one for one in statements if "serving" in one]))
+    assert spent == [3, 3]
+
+
+def test_a_process_that_is_gone_meanwhile_is_met_again(
+    cast: Cast, moves: list[DeploymentEvent], gathered: Gathering
+) -> None:
+    beat(cast.key, revision=2)
+    ServingProcess.objects.filter(process="worker-7").delete()
+    gathered.write()
+    assert [row.process for row in ServingProcess.objects.all()] == ["worker-8"]
+    beat(cast.key, revision=2)
+    assert ServingProcess.objects.get(process="worker-7").revision == 2
+
+
+def test_who_leaves_says_nothing_afterwards(cast: Cast, moves: list[DeploymentEvent], gathered: Gathering) -> None:
+    beat(cast.key, revision=2)
+    beat(cast.key, leaving=True)
+    gathered.write()
+    assert [row.process for row in ServingProcess.objects.all()] == ["worker-8"]
+
+
+def test_without_a_database_what_was_said_is_kept(
+    cast: Cast, gathered: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat(cast.key, revision=2)
+    with monkeypatch.context() as away:
+        away.setattr(ServingStep.objects, "bulk_create", _fail)
+        with pytest.raises(OperationalError):
+            gathered.write()
+    assert len(gathered) == 1
+    gathered.write()
+    assert ServingProcess.objects.get(process="worker-7").revision == 2
+
+
+def _fail(rows: object) -> None:
+    raise OperationalError
+
+
+def test_what_is_gathered_is_checked_as_ever(cast: Cast, gathered: Gathering) -> None:
+    assert beat(cast.key, revision=99).status == 400
+    assert beat(make_key(cast.team, Scope.FEEDBACK)[1], revision=2).status == 403
+    assert beat(make_key(cast.team, Scope.READ, environments=["staging"])[1], revision=2).status == 403
+    stranger = make_key(make_team(), Scope.READ)[1]
+    assert beat(stranger, revision=2).status == 400  # Its own team's environment has not been there yet.
+    assert len(gathered) == 0
 
 
 def test_an_environment_tells_its_newest_revision(cast: Cast, moves: list[DeploymentEvent]) -> None:
