@@ -112,12 +112,12 @@ def workers(env: dict[str, str], count: int) -> Iterator[None]:
             process.wait(timeout=60)
 
 
-def until(condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S) -> None:
-    """Wait for the condition; end the run when it does not come."""
+def until(condition: Callable[[], bool], what: str, within_s: float = PATIENCE_S, found: object = "") -> None:
+    """Wait for the condition; end the run when it does not come, and say what was found instead."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"Not within {within_s:.0f} s: {what}.")
+            sys.exit(f"Not within {within_s:.0f} s: {what}. {found}")
         time.sleep(0.002)
 
 
@@ -188,7 +188,7 @@ class Scene:
             time.sleep(0.1)
             return found["processes"] == found["current"] == len(self.watched())
 
-        until(is_complete, f"all {len(self.watched())} have reported ({found})", REPORTED_WITHIN_S)
+        until(is_complete, f"all {len(self.watched())} have reported", REPORTED_WITHIN_S, found)
         return f"{found['current']} of {found['processes']} after {found['last_s']:.2f} s; we saw {lag_s:.2f} s"
 
 

@@ -14,6 +14,7 @@ from promptlab import checks, llm  # noqa: E402
 from promptlab.chat.api import export, exposures, generate, openai_face, stream  # noqa: E402
 from promptlab.chat.services import ending  # noqa: E402
 from promptlab.lib.asgi import HotRoutes  # noqa: E402
+from promptlab.lib.watch import watch  # noqa: E402
 from prompts.api import heartbeats  # noqa: E402
 from prompts.services import reporting  # noqa: E402, F401  (from here on this process says what it serves)
 from prompts.services.counting import fetched  # noqa: E402
@@ -22,7 +23,8 @@ checks.stop_if_unreadable()
 
 
 async def close() -> None:
-    """Write what was counted, let go of the providers, and write how the last answers ended."""
+    """Say that this process serves no more, write what was counted, and how the last answers ended."""
+    await asyncio.to_thread(watch.stop)
     await asyncio.to_thread(fetched.stop)
     await llm.aclose()
     await ending.settled()

@@ -86,7 +86,10 @@ class Watch:
                 self._woken.wait(settings.REVISION_CHECK_S / 2)
                 self._woken.clear()
         for last in self._at_end:
-            last()
+            try:
+                giving_back(last)
+            except DatabaseError as error:
+                log.info("not_written_at_end", error=type(error).__name__)
 
     def _confirm_all(self) -> bool:
         is_used = False
