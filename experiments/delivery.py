@@ -21,16 +21,18 @@ from django.db import InterfaceError, OperationalError
 from promptlab_sdk.kernel.assignment import ranges
 from promptlab_sdk.kernel.spec import Delivery, ExperimentSpec, PromptSpec, VariantSpec
 
-from experiments import receipts
+from experiments import moves, receipts
+from experiments.errors import ReceiptInvalid
 from experiments.models import Experiment, Variant
 from experiments.receipts import CHECKSUM_CHARACTERS, Receipt
+from experiments.stamps import encoded, stamped
 from promptlab.lib.errors import Conflict, Invalid
 from promptlab.lib.logs import get_logger
 from promptlab.lib.threads import SingleFlight
 from promptlab.lib.watch import watch
 from prompts import resolve, revisions, snippets
 from prompts.errors import NotDeployed
-from prompts.models import Deployment, Version
+from prompts.models import Deployment, Environment, Version
 
 log = get_logger(__name__)
 Key = tuple[int, str, str]
@@ -120,7 +122,8 @@ _loads = SingleFlight()
 def deliver(team_id: int, environment: str, name: str) -> Entry:
     """Return what is served now. Raises NotDeployed.
 
-    Queries: none when fresh, one when unchanged, two when new here or changed. Who asks at once, asks once.
+    Queries: none when fresh, one when unchanged, two when new here. After a move of the environment one or two tell all
+    prompts what it was about; the one that moved takes two more. Who asks at once, asks once.
     """
     key = (team_id, environment, name)
     entry = entries.get(key)
@@ -137,6 +140,8 @@ async def adeliver(team_id: int, environment: str, name: str) -> Entry:
     if entry is not None and entry.is_fresh():
         entry.known.used_at = time.monotonic()
         return entry
+    if entry is not None and (found := _moved_elsewhere(key, entry)) is not None:
+        return found
     found = await _loads.ado(key, lambda: _refresh(key))
     return found if _is_newest(found) else await _loads.ado(key, lambda: _refresh(key))
 
@@ -154,17 +159,51 @@ def _refresh(key: Key) -> Entry:
     """Return the entry, asked for or loaded again. While the database is away, what was served last goes on."""
     entry = entries.get(key)
     try:
-        if entry is not None and _is_newest(entry):
-            revisions.check(entry.environment_id)
-            if _is_newest(entry):
-                return entry
-        return _load_newest(key)
+        return _load_newest(key) if entry is None else _confirmed(key, entry) or _load_newest(key)
     except (OperationalError, InterfaceError) as error:
         if entry is None:
             raise
         log.warning("served_stale", prompt=key[2], environment=key[1], error=type(error).__name__)
         revisions.trust(entry.environment_id)
         return entry
+
+
+def _confirmed(key: Key, entry: Entry) -> Entry | None:
+    """Return the entry as it is at the newest revision; None when something about its prompt has moved."""
+    known = entry.known
+    if not known.is_good(time.monotonic()):
+        revisions.check(entry.environment_id)
+    if _is_newest(entry):
+        return entry
+    where, until = Environment(pk=entry.environment_id, team_id=key[0]), known.revision
+    return _stamped(key, entry, moves.between(where, entry.revision, until), until)
+
+
+def _moved_elsewhere(key: Key, entry: Entry) -> Entry | None:
+    """Return the entry at the newest revision if all it takes is in memory; None when somebody has to be asked."""
+    known, until = entry.known, entry.known.revision
+    if _is_newest(entry) or not known.is_good(time.monotonic()):
+        return None
+    since = moves.kept(entry.environment_id, entry.revision, until)
+    return _stamped(key, entry, since, until) if since is not None else None
+
+
+def _stamped(key: Key, entry: Entry, since: Sequence[moves.Move], revision: int) -> Entry | None:
+    """Return the entry at a later revision; None when one of the moves since was about its prompt, or may have been."""
+    if any(not move.names or entry.prompt_name in move.names for move in since):
+        return None
+    try:
+        body = stamped(entry.body, revision)
+    except ReceiptInvalid:  # Signed with a key, or by a clock, that is no longer ours: it is made anew.
+        return None
+    found = replace(entry, body=body, etag=_etag(body), revision=revision, ready=None)
+    found.known.used_at = time.monotonic()
+    entries.put(key, found)
+    return found
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _load_newest(key: Key) -> Entry:
@@ -249,10 +288,10 @@ def _entry(pointer: Deployment, variants: Sequence[Variant], specs: Mapping[int,
         experiment=experiment_spec(variants, specs) if variants else None,
     )
     delivery = _with_receipts(delivery, pointer, variants)
-    body = json.dumps(delivery.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
+    body = encoded(delivery.to_dict())
     return Entry(
         body=body,
-        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        etag=_etag(body),
         environment=delivery.environment,
         prompt_name=delivery.prompt.name,
         revision=delivery.revision,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from experiments.models import Experiment
 from promptlab.audit.models import AuditEntry
@@ -24,8 +24,8 @@ class Move:
     names: Names
 
 
-_recent: dict[int, deque[Move]] = {}
-"""By environment id the last moves that somebody here asked for, without a gap."""
+_recent: dict[int, dict[int, Move]] = {}
+"""By environment id and revision the last moves that somebody here asked for."""
 _reads = SingleFlight()
 
 
@@ -34,21 +34,42 @@ async def amoves(environment: Environment, after: int, until: int) -> list[Move]
 
     One read serves all who want to know the same. Too many, and revisions that never were, become one without names.
     """
+    known = kept(environment.pk, after, until)
+    if known is not None:
+        return known
+    return await _reads.ado((environment.pk, after, until), lambda: _read(environment, after, until))
+
+
+def between(environment: Environment, after: int, until: int) -> list[Move]:
+    """The same for threads. Of the environment only the ids are needed."""
+    known = kept(environment.pk, after, until)
+    if known is not None:
+        return known
+    return _reads.do((environment.pk, after, until), lambda: _read(environment, after, until))
+
+
+def kept(environment_id: int, after: int, until: int) -> list[Move] | None:
+    """Return the moves if none of them has to be read; None if one has."""
     if not 0 < until - after <= MOST:
         return [Move(until, ())]
-    kept = _recent.setdefault(environment.pk, deque(maxlen=MOST))
-    if not kept or kept[0].revision > after + 1 or kept[-1].revision < until:
-        read = await _reads.ado((environment.pk, after, until), lambda: moves(environment, after, until))
-        if not kept or kept[-1].revision + 1 < read[0].revision:
-            kept.clear()
-        kept.extend(move for move in read if not kept or move.revision == kept[-1].revision + 1)
-        return read
-    return [move for move in kept if after < move.revision <= until]
+    recent = _recent.get(environment_id, {})
+    found = [recent.get(revision) for revision in range(after + 1, until + 1)]
+    return None if None in found else cast(list[Move], found)
 
 
 def forget() -> None:
     """Forget what was read: for tests."""
     _recent.clear()
+
+
+def _read(environment: Environment, after: int, until: int) -> list[Move]:
+    """Read the moves, and keep the newest."""
+    read = moves(environment, after, until)
+    recent = _recent.setdefault(environment.pk, {})
+    recent.update((move.revision, move) for move in read)
+    for revision in sorted(recent)[:-MOST]:
+        recent.pop(revision, None)
+    return read
 
 
 def moves(environment: Environment, after: int, until: int) -> list[Move]:

@@ -43,6 +43,10 @@ class Known:
         """Tell whether what was made at `revision` may be served without asking anybody."""
         return now < self.good_until and revision == self.revision
 
+    def is_good(self, now: float) -> bool:
+        """Tell whether there is nothing newer by more than the time promised."""
+        return now < self.good_until
+
 
 Listener = Callable[[int, int], None]
 """Gets (environment id, revision) of everything newer, from whatever thread heard of it."""

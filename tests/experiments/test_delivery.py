@@ -13,8 +13,9 @@ import pytest
 from django.db.models import F
 from promptlab_sdk.kernel.spec import Delivery
 
-from experiments import delivery, receipts
+from experiments import delivery, moves, receipts
 from experiments.delivery import deliver
+from experiments.errors import ReceiptInvalid
 from experiments.services import lifecycle
 from promptlab.accounts import auth, services
 from promptlab.accounts.access import SYSTEM
@@ -26,7 +27,7 @@ from prompts.errors import NotDeployed
 from prompts.models import Deployment, Environment, Prompt, Version
 from prompts.services import deploying, naming
 from tests.support.asgi import Answer, acall, call
-from tests.support.make import make_experiment, make_key, make_live, make_prompt, make_team, make_version
+from tests.support.make import make_experiment, make_key, make_live, make_prompt, make_team, make_version, newest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "/prompts/greeting/deployed/?environment=production"
@@ -315,6 +316,92 @@ def test_a_fresh_answer_over_the_whole_way_asks_nobody(shop: Shop, settings: Any
     statements.clear()
     assert shop.get().status == 200
     assert statements == []
+
+
+# What moved elsewhere
+
+
+@pytest.fixture
+def other(shop: Shop) -> Prompt:
+    """Another prompt that is live in Production."""
+    prompt = make_prompt(shop.team, title="Other")
+    make_live(newest(prompt))
+    return prompt
+
+
+def test_a_move_of_another_prompt_is_stamped_on_as_it_would_be_loaded(
+    shop: Shop, other: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(shop.prompt, running=True)
+    before = shop.get()
+    make_live(make_version(other))
+    with monkeypatch.context() as closed:
+        closed.setattr(delivery, "_load", None)
+        stamped = shop.get()
+    delivery.entries.clear()
+    loaded = shop.get()
+    assert stamped.json()["revision"] == before.json()["revision"] + 1
+    assert (stamped.body, stamped.headers["etag"]) == (loaded.body, loaded.headers["etag"])
+
+
+def test_a_move_is_read_once_for_all_prompts(
+    shop: Shop, other: Prompt, settings: Any, statements: list[str]
+) -> None:
+    settings.REVISION_CHECK_S = 3600
+    names = ["greeting", *(newest_live(shop) for _ in range(3)), "other"]
+    for name in names:
+        deliver(shop.team.pk, "production", name)
+    make_live(make_version(other))
+    spent = []
+    for name in names:
+        statements.clear()
+        assert deliver(shop.team.pk, "production", name).revision == 6
+        spent.append(len(statements))
+    assert spent == [2, 0, 0, 0, 2]
+
+
+def newest_live(shop: Shop) -> str:
+    prompt = make_prompt(shop.team)
+    make_live(newest(prompt))
+    return prompt.name
+
+
+def test_a_move_known_here_costs_a_reader_no_thread(
+    shop: Shop, other: Prompt, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REVISION_CHECK_S = 3600
+    shop.get()
+    make_live(make_version(other))
+    moves.between(shop.production, 2, 3)
+    monkeypatch.setattr(delivery, "_refresh", None)
+    assert shop.get().json()["revision"] == 3
+
+
+def test_a_revision_that_names_nobody_makes_everything_anew(shop: Shop, other: Prompt) -> None:
+    assert shop.get().json()["revision"] == 2
+    naming.rename_prompt(SYSTEM, shop.prompt, "welcome")
+    answer = shop.get()
+    assert (answer.json()["name"], "deprecation" in answer.headers) == ("welcome", True)
+
+
+def test_a_prompt_under_its_former_name_is_not_taken_for_another(shop: Shop, other: Prompt) -> None:
+    naming.rename_prompt(SYSTEM, shop.prompt, "welcome")
+    assert shop.version() == 1
+    deploying.deploy(SYSTEM, shop.second, shop.production)
+    assert shop.version() == 2
+
+
+def test_a_receipt_that_cannot_be_read_any_more_is_made_anew(
+    shop: Shop, other: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.get()
+    make_live(make_version(other))
+
+    def refuse(token: str) -> None:
+        raise ReceiptInvalid
+
+    monkeypatch.setattr(receipts, "read", refuse)
+    assert shop.get().json()["revision"] == 3
 
 
 def test_memory_is_bounded(shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
