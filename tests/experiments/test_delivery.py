@@ -447,6 +447,28 @@ def test_callers_at_once_wait_for_one_load(shop: Shop, monkeypatch: pytest.Monke
     assert len({id(entry) for entry in found}) == 1
 
 
+def test_what_is_asked_for_at_once_for_the_first_time_is_loaded_together(
+    shop: Shop, settings: Any, statements: list[str]
+) -> None:
+    settings.REVISION_CHECK_S = 3600
+    make_experiment(shop.prompt, running=True)
+    names = ["greeting", *(newest_live(shop) for _ in range(8))]
+    expected = {name: deliver(shop.team.pk, "production", name).body for name in names}
+    asked = [*names, "nobody"]
+
+    async def ask() -> list[delivery.Entry | BaseException]:
+        every = (delivery.adeliver(shop.team.pk, "production", name) for name in asked)
+        return await asyncio.gather(*every, return_exceptions=True)
+
+    for _ in range(2):
+        delivery.entries.clear()
+        statements.clear()
+        found = asyncio.run(ask())
+        assert isinstance(found.pop(), NotDeployed)
+        assert {one.prompt_name: one.body for one in found if isinstance(one, delivery.Entry)} == expected
+    assert len(statements) <= 10, statements
+
+
 def test_a_load_that_began_before_a_move_is_not_what_later_callers_get(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
