@@ -16,6 +16,7 @@ from promptlab_sdk.kernel import template
 from promptlab_sdk.kernel.spec import JSON
 from promptlab_sdk.prompt import Messages, Prompt, Rendered, local_spec, rendered
 from promptlab_sdk.source import FakeSource
+from promptlab_sdk.spans import note
 from promptlab_sdk.status import Status
 
 if TYPE_CHECKING:
@@ -233,7 +234,10 @@ class Prompts(Client):
                     prompt = ready.serve("cache", unit_id)
                     plain = prompt.plain
                 text = None if plain is None else plain.filled(given)
-                return prompt.fill(given, None, "error") if text is None else rendered(text, prompt, given)
+                if text is None:
+                    return prompt.fill(given, None, "error")
+                note(prompt)
+                return rendered(text, prompt, given)
         return self._get_any(name, env, unit_id=unit_id, **given)
 
     def fetch(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from promptlab_sdk.errors import MissingVariable, ServiceUnavailable, VariablesInvalid
 from promptlab_sdk.kernel import contract, template
 from promptlab_sdk.kernel.spec import JSON, MUSTACHE_LITE, Content, ExperimentSpec, Message, PromptSpec
+from promptlab_sdk.spans import note
 
 if TYPE_CHECKING:
     from langchain_core.prompts import ChatPromptTemplate  # type: ignore[import-not-found,unused-ignore]
@@ -100,8 +101,11 @@ class Prompt:
         if self.plain is not None:
             text = self.plain.filled(values)
             if text is not None:
+                note(self)
                 return rendered(text, self, values)
-        return self._fill_any(values, placeholders, missing)
+        found = self._fill_any(values, placeholders, missing)
+        note(self)
+        return found
 
     def _fill_any(
         self,
