@@ -68,11 +68,12 @@ class FetchCounter:
             self._sums.clear()
 
     def _take(self) -> None:
-        today = datetime.now(UTC).date()
-        for _ in range(len(self._fetched)):
-            use = (self._fetched.popleft(), today)
+        """Add up what was fetched. The counting itself is C's: with ten thousand fetches a second it would be felt."""
+        today, take = datetime.now(UTC).date(), self._fetched.popleft
+        for prompt_id, times in Counter([take() for _ in range(len(self._fetched))]).items():
+            use = (prompt_id, today)
             if use in self._sums or len(self._sums) < MOST_SUMS:
-                self._sums[use] += 1
+                self._sums[use] += times
 
     def _of_known(self) -> dict[Use, int]:
         """Return the sums without prompts that are gone, which would keep all others from being written."""
