@@ -344,9 +344,7 @@ def test_a_move_of_another_prompt_is_stamped_on_as_it_would_be_loaded(
     assert (stamped.body, stamped.headers["etag"]) == (loaded.body, loaded.headers["etag"])
 
 
-def test_a_move_is_read_once_for_all_prompts(
-    shop: Shop, other: Prompt, settings: Any, statements: list[str]
-) -> None:
+def test_a_move_is_read_once_for_all_prompts(shop: Shop, other: Prompt, settings: Any, statements: list[str]) -> None:
     settings.REVISION_CHECK_S = 3600
     names = ["greeting", *(newest_live(shop) for _ in range(3)), "other"]
     for name in names:
