@@ -40,6 +40,8 @@ Key = tuple[int, str, str]
 NOTHING: Mapping[str, int] = MappingProxyType({})
 OVERHEAD = 1500
 """Bytes that an entry takes beside its body, about."""
+STAMPED_AT_ONCE = 64 * 1024
+"""Bytes of a payload that the event loop takes apart itself; a longer one goes to a thread."""
 TRIES = 3
 
 
@@ -190,7 +192,7 @@ def _confirmed(key: Key, entry: Entry) -> Entry | None:
 def _moved_elsewhere(key: Key, entry: Entry) -> Entry | None:
     """Return the entry at the newest revision if all it takes is in memory; None when somebody has to be asked."""
     known, until = entry.known, entry.known.revision
-    if _is_newest(entry) or not known.is_good(time.monotonic()):
+    if _is_newest(entry) or not known.is_good(time.monotonic()) or len(entry.body) > STAMPED_AT_ONCE:
         return None
     since = moves.kept(entry.environment_id, entry.revision, until)
     return _stamped(key, entry, since, until) if since is not None else None
