@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import re
 import statistics
@@ -19,11 +20,12 @@ import tempfile
 import threading
 import time
 import timeit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from servers import ROOT, Server, promptlab
 
@@ -52,6 +54,7 @@ VALUES = {
 }
 GOAL_US, EXPERIMENT_GOAL_US = 2.0, 8.0
 GETS, THREADS = 1_000_000, 8
+POLL_S = 2.0
 
 
 class Constant(FakeSource):
@@ -170,23 +173,75 @@ def speed(rounds: int) -> bool:
 
 
 def outage() -> bool:
-    """Kill a real server under a million gets; start fresh processes from disk and from a lock file. Tell if all held."""
+    """Kill a real server under a million gets; start fresh processes from disk and from a lock file, then the server.
+
+    Tell if all held.
+    """
     with promptlab() as server, tempfile.TemporaryDirectory(prefix="promptlab-bench-") as name:
         folder = Path(name)
         _write_lock(server, folder / "prompts.lock")
+        server.call("POST", "/prompts/bench/versions", {"content": "Changed {{email}}."})
         url = f"http://127.0.0.1:{server.port}"
         prompts = Prompts.connect(url, api_key=server.key, ttl=0.5, timeout=2, cache_dir=folder / "here")
         expected = str(prompts.get("bench", email="Hi"))
+        following = [_follower(url, server, "poll"), _follower(url, server, "stream")]
         print("a fresh process, server running:", _fresh(url, server, folder, "here"))
         failed = _hammer(prompts, expected, server.process.kill)
         print(f"{GETS:,} gets in {THREADS} threads, the server killed after a tenth of them: {failed} wrong or raised")
         print("status:", prompts.status().last_error)
-        prompts.close()
-        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("promptlab-")]
-        print(f"threads left after close: {left}")
         from_disk, from_lock = (_fresh(url, server, folder, where) for where in ("here", "elsewhere"))
         print(f"a fresh process, server dead: {from_disk}; on another machine, from the lock file: {from_lock}")
-        return not failed and not left and (from_disk, from_lock) == ("disk", "bootstrap")
+        with _restarted(server):
+            late_s = _caught_up_s(server, following)
+        print(
+            f"server back, another version live: who follows is current after {late_s:.2f} s, polling every {POLL_S:.0f} s"
+        )
+        for client in (prompts, *following):
+            client.close()
+        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("promptlab-")]
+        print(f"threads left after close: {left}")
+        sources = (from_disk, from_lock)
+        return not failed and not left and sources == ("disk", "bootstrap") and late_s <= POLL_S + 0.2
+
+
+def _follower(url: str, server: Server, mode: Literal["poll", "stream"]) -> Prompts:
+    """Return a client that follows, with the prompt in memory."""
+    found = Prompts.connect(
+        url, api_key=server.key, refresh=mode, poll_interval=POLL_S, timeout=2, cache_dir=False, env="production"
+    )
+    found.get("bench", email="Hi")
+    return found
+
+
+@contextmanager
+def _restarted(server: Server) -> Iterator[None]:
+    """Run the server again, on the same port and data, and go on when it answers."""
+    again = subprocess.Popen(server.process.args, cwd=ROOT, env=server.env, stderr=subprocess.DEVNULL)
+    try:
+        while not _answers(server):
+            time.sleep(0.05)
+        yield
+    finally:
+        again.terminate()
+        again.wait(timeout=20)
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.call("GET", "/readyz")[0] == 200
+    except OSError:
+        return False
+
+
+def _caught_up_s(server: Server, clients: Sequence[Prompts]) -> float:
+    """Put another version live; return how many seconds later the last client serves it, infinity if one does not."""
+    server.call("POST", "/deployments", {"prompt_name": "bench", "environment": "production", "version": 2})
+    moved_at = time.monotonic()
+    while any(client.get("bench", email="Hi") != "Changed Hi." for client in clients):
+        if time.monotonic() - moved_at > 60:
+            return math.inf
+        time.sleep(0.01)
+    return time.monotonic() - moved_at
 
 
 def _write_lock(server: Server, path: Path) -> None:

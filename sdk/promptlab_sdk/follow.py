@@ -114,14 +114,19 @@ class Follower:
                 else:
                     self._listen()
                 failures = 0
-                pause_s = self._poll_interval_s * random.uniform(0.9, 1.1) if self.mode == "poll" else FIRST_PAUSE_S
+                pause_s = self._poll_interval_s * random.uniform(0.8, 1.0) if self.mode == "poll" else FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  (the thread has to live on)
                 if not self._stopping.is_set():
                     self._fail(error)
-                pause_s = min(FIRST_PAUSE_S * 2**failures, MAX_PAUSE_S) * random.uniform(0.5, 1.5)
+                pause_s = self._pause_s(failures)
                 failures = min(failures + 1, 10)
             self._stopping.wait(pause_s)
         self.is_connected = False
+
+    def _pause_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures: a server that is back is found within one poll interval."""
+        longest = min(MAX_PAUSE_S, self._poll_interval_s)
+        return min(FIRST_PAUSE_S * 2**failures, longest) * random.uniform(0.5, 1.0)
 
     def _fail(self, error: Exception) -> None:
         """Note the failure; without a stream the bundle may still be had, and is."""

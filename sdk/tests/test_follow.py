@@ -317,6 +317,14 @@ def test_a_failing_report_disturbs_nothing(server: PromptServer, connect: Connec
     assert prompts.status().is_connected
 
 
+@pytest.mark.parametrize("mode", ["poll", "stream"])
+def test_however_long_the_server_was_away_it_is_found_within_a_poll_interval(connect: Connect, mode: str) -> None:
+    follower = connect(refresh=mode, poll_interval=20)._core.follower
+    pauses = [follower._pause_s(failures) for failures in range(11) for _ in range(50)]
+    assert max(pauses) <= 20
+    assert min(pauses[-50:]) >= 10  # Nor do all knock at every moment.
+
+
 def test_close_ends_the_stream_at_once(server: PromptServer, stream: Prompts) -> None:
     stream.close()
     assert our_threads() == []
