@@ -30,7 +30,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._confirms: list[Confirm] = []
-        self._at_end: list[Callable[[], None]] = []
+        self._at_end: list[Callable[[], object]] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -44,7 +44,7 @@ class Watch:
         """Call `confirm` again and again. It may raise what the database raises; it is called again then."""
         self._confirms.append(confirm)
 
-    def at_end(self, last: Callable[[], None]) -> None:
+    def at_end(self, last: Callable[[], object]) -> None:
         """Call `last` when the thread ends."""
         self._at_end.append(last)
 
