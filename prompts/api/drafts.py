@@ -10,7 +10,8 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from prompts.api.serializers import DraftIn, DraftOut, DraftSaveIn, ForkIn, PromptOut, RenameIn, VersionOut
+from prompts.api.draft_shapes import DraftIn, DraftOut, DraftSaveIn
+from prompts.api.serializers import ForkIn, PromptOut, RenameIn, VersionOut
 from prompts.api.versions import OfVersions
 from prompts.api.views import OfPrompts, if_match
 from prompts.errors import DraftStale

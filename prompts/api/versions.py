@@ -14,7 +14,9 @@ from rest_framework.response import Response
 from promptlab.accounts.access import require_environment
 from promptlab.accounts.rest import id_in, idempotent
 from prompts import diff, rendering, resolve, snippets
-from prompts.api.serializers import DiffOut, RenderIn, RenderOut, ServedOut, UseOut, VersionIn, VersionOut
+from prompts.api.diff_shapes import DiffOut
+from prompts.api.render_shapes import RenderIn, RenderOut, ServedOut, UseOut
+from prompts.api.serializers import VersionIn, VersionOut
 from prompts.api.views import OfPrompts, content_from
 from prompts.errors import PromptNotFound, VersionNotFound
 from prompts.models import Prompt, Version
