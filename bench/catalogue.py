@@ -8,7 +8,7 @@ from __future__ import annotations
 from servers import TEXT
 
 from promptlab.accounts.models import Team
-from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Version
+from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Standing, Version
 from prompts.services.contents import content_of
 from prompts.services.environments import named
 
@@ -27,6 +27,7 @@ def fill(size: int) -> None:
 def _batch(team: Team, where: Environment, numbers: range) -> None:
     content = content_of(text=TEXT)
     prompts = Prompt.objects.bulk_create(Prompt(team=team, name=f"bench-{n}", title=f"Bench {n}") for n in numbers)
+    Standing.objects.bulk_create(Standing(prompt=prompt) for prompt in prompts)
     versions = Version.objects.bulk_create(
         Version(prompt=prompt, number=1, text=TEXT, variables=dict(content.variables), checksum=content.checksum())
         for prompt in prompts

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from promptlab.accounts import services as accounts  # noqa: E402
 from promptlab.accounts.access import SYSTEM, Scope  # noqa: E402
-from promptlab.accounts.models import Team  # noqa: E402
+from promptlab.accounts.models import Team, User  # noqa: E402
 from prompts.models import Collection, Environment, Prompt, Tag  # noqa: E402
-from prompts.services import indexing  # noqa: E402
+from prompts.services import indexing, standing  # noqa: E402
 from prompts.services.environments import ensure_defaults  # noqa: E402
 
 Row = tuple[Any, ...]
@@ -96,6 +97,7 @@ class Catalogue:
         self.collections = [Collection.objects.create(team=self.team, name=f"Collection {n}") for n in range(20)]
         self.tags = [Tag.objects.create(team=self.team, name=f"tag{n}") for n in range(20)]
         letters = "abcdefghijklmnopqrstuvwxyz"
+        self.people = [User.objects.create(username=f"bench-{n}") for n in range(3)]
         self.words = ["".join(self.random.choices(letters, k=self.random.randint(3, 10))) for _ in range(20_000)]
         self.weights = list(accumulate(1 / rank for rank in range(1, len(self.words) + 1)))
         self.size = 0
@@ -112,6 +114,7 @@ class Catalogue:
                         copy.write_row(row)
             for statement in AFTERWARDS:
                 cursor.execute(statement, [self.size])
+            standing.recount()
             indexing.drop_indexes(connection)
             new = Prompt.objects.filter(pk__gt=self.size).order_by("pk").values_list("pk", flat=True)
             for _ in indexing.reindex(list(new)):
@@ -152,6 +155,19 @@ class Catalogue:
                     version = first_version(n) + n % VERSIONS
                     yield (n - 1) * 3 + place + 1, n, environment.pk, "deploy", version, n, "", "bench", AT
 
+    def rated(self, numbers: range) -> Iterator[Row]:
+        """One prompt of five has stars from one to three people."""
+        for n in numbers:
+            for person in self.people[: n // 5 % 3 + 1] if n % 5 == 0 else ():
+                yield n, person.pk, self.random.randint(1, 5), "", AT
+
+    def used(self, numbers: range) -> Iterator[Row]:
+        """Three prompts of four were asked for on five of the last 60 days."""
+        today = datetime.now(UTC).date()
+        for n in numbers:
+            for ago in self.random.sample(range(60), 5) if n % 4 else ():
+                yield n, today - timedelta(days=ago), self.random.randint(1, 10_000), self.random.randint(0, 100)
+
 
 def first_version(prompt: int) -> int:
     """Return the id of a prompt's version 1."""
@@ -168,8 +184,13 @@ TABLES: dict[str, Callable[[Catalogue, range], Iterator[Row]]] = {
     "prompts_prompt_tags (prompt_id, tag_id)": Catalogue.tagged,
     "prompts_deploymentevent (id, prompt_id, environment_id, kind, to_version_id, revision, note, actor_label,"
     " at)": Catalogue.moves,
+    "prompts_rating (prompt_id, user_id, stars, note, at)": Catalogue.rated,
+    "prompts_promptusage (prompt_id, day, fetches, answers)": Catalogue.used,
 }
 AFTERWARDS = (
+    "INSERT INTO prompts_standing (prompt_id, stars, ratings_count, uses_30d)"
+    " SELECT id, coalesce(avg(stars), 0), count(stars), 0 FROM prompts_prompt LEFT JOIN prompts_rating"
+    " ON prompt_id = prompts_prompt.id WHERE prompts_prompt.id > %s GROUP BY prompts_prompt.id",
     f"UPDATE prompts_prompt SET newest_id = id * {VERSIONS} WHERE id > %s",
     "INSERT INTO prompts_deployment (prompt_id, environment_id, version_id, event_id, updated_at)"
     " SELECT prompt_id, environment_id, to_version_id, id, at FROM prompts_deploymentevent WHERE prompt_id > %s",

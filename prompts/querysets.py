@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Avg, Count, Exists, F, IntegerField, OuterRef, Prefetch, Q, Subquery, Sum, Value
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Prefetch, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
@@ -20,6 +20,9 @@ PRIVATE = "private"
 EVERYONE = "everyone"
 DEEPEST = 8
 """How many collections may stand inside each other."""
+USE_DAYS = 30
+STANDING = ("stars", "ratings_count", "uses_30d")
+"""What `with_standing` annotates of the table that the sums are kept in."""
 
 
 class OfTeam(models.QuerySet[Any]):
@@ -184,20 +187,27 @@ class PromptQuerySet(OfTeam):
         return self.filter(~Exists(used), created_at__lte=since)
 
     def with_standing(self, principal: Principal) -> Self:
-        """Annotate `stars` (average or None), `ratings_count`, `uses_30d` and `is_favourite`; fetch the fields' values.
+        """Annotate `stars` (average, 0 for none), `ratings_count`, `uses_30d` and `is_favourite`; fetch the fields' values.
 
         One more query, however many prompts.
         """
-        ratings = _model("Rating").objects.filter(prompt=OuterRef("pk")).order_by().values("prompt")
-        used = _model("PromptUsage").objects.filter(prompt=OuterRef("pk"), day__gt=day_ago(30)).order_by()
-        uses = used.values("prompt").annotate(n=Sum(F("fetches") + F("answers"))).values("n")
         mine = _model("Favourite").objects.filter(prompt=OuterRef("pk"), user=principal.user_id)
         return self.annotate(
-            stars=Subquery(ratings.annotate(average=Avg("stars")).values("average")),
-            ratings_count=Coalesce(Subquery(ratings.annotate(n=Count("pk")).values("n")), 0),
-            uses_30d=Coalesce(Subquery(uses), 0),
+            stars=F("standing__stars"),
+            ratings_count=F("standing__ratings_count"),
+            uses_30d=F("standing__uses_30d"),
             is_favourite=Exists(mine) if principal.user_id else Value(False),
         ).prefetch_related(Prefetch("metadata", _model("MetadataValue").objects.with_fields(), to_attr="fields_set"))
+
+    def by_standing_quickly(self) -> Self:
+        """Return the same rows in the same order; where that is by stars or uses, PostgreSQL reads them off an index.
+
+        Only of an inner join can it; every prompt has a standing.
+        """
+        first: Any = self.query.order_by[0] if self.query.order_by else ""
+        if not isinstance(first, str) or first.lstrip("-") not in STANDING:
+            return self
+        return self.filter(standing__isnull=False)
 
     def live_in(self, environment: str) -> Self:
         """Return the prompts with a version live in the environment."""

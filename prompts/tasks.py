@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from prompts.services import scheduling, serving
+from prompts.services import scheduling, serving, standing
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -17,3 +17,9 @@ def run_due_deployments() -> None:
 def forget_processes() -> None:
     """Forget the processes that have not been heard of for long."""
     serving.forget_old()
+
+
+@shared_task(name=standing.RECOUNT_TASK)
+def recount_uses() -> None:
+    """Leave out of prompts' uses the days that are over."""
+    standing.recount()

@@ -126,7 +126,7 @@ class PromptOut(serializers.ModelSerializer[Prompt]):
     forked_from = serializers.SerializerMethodField()
     live = serializers.SerializerMethodField()
     metadata = serializers.SerializerMethodField()
-    stars = serializers.FloatField(allow_null=True, help_text="The average of its ratings, 1 to 5.")
+    stars = serializers.SerializerMethodField()
     ratings_count = serializers.IntegerField()
     is_favourite = serializers.BooleanField(help_text="Of the person who asks.")
     uses_30d = serializers.SerializerMethodField()
@@ -194,6 +194,12 @@ class PromptOut(serializers.ModelSerializer[Prompt]):
     @extend_schema_field({"type": "object", "additionalProperties": {}})
     def get_metadata(self, prompt: Prompt) -> dict[str, Any]:
         return {one.field.key: said(one.value) for one in prompt.fields_set}  # type: ignore[attr-defined]
+
+    @extend_schema_field(
+        {"type": ["number", "null"], "format": "double", "description": "The average of its ratings, 1 to 5."}
+    )
+    def get_stars(self, prompt: Prompt) -> float | None:
+        return prompt.stars or None  # type: ignore[attr-defined]
 
     @extend_schema_field({"type": ["integer", "null"], "description": "Fetches and answers of the last 30 days."})
     def get_uses_30d(self, prompt: Prompt) -> int | None:

@@ -4,7 +4,7 @@ from prompts.models.alias import PromptAlias
 from prompts.models.collection import Collection, Tag
 from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
-from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating
+from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating, Standing
 from prompts.models.prompt import Prompt
 from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
 from prompts.models.schedule import FreezeWindow, ScheduledDeployment
@@ -35,6 +35,7 @@ __all__ = [
     "ServingProcess",
     "ServingStep",
     "SnippetUse",
+    "Standing",
     "Tag",
     "Version",
 ]

@@ -136,3 +136,29 @@ class PromptUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prompt} on {self.day}"
+
+
+class Standing(models.Model):
+    """A prompt's stars and uses, added up so that lists can be put in their order: one row each.
+
+    `services.standing` keeps it; the ratings and the days' sums are what counts. `stars` is the average, 0 without ratings.
+    """
+
+    prompt = models.OneToOneField(Prompt, models.CASCADE, primary_key=True, related_name="standing")
+    stars = models.FloatField(_("stars"), default=0)
+    ratings_count = models.PositiveIntegerField(_("ratings"), default=0)
+    uses_30d = models.PositiveBigIntegerField(_("uses in 30 days"), default=0)
+
+    class Meta:
+        verbose_name = _("standing")
+        verbose_name_plural = _("standings")
+        # What is equal comes newest first, whichever way the list goes.
+        indexes = [
+            models.Index(fields=["-stars", "-prompt"], name="standing_best"),
+            models.Index(fields=["stars", "-prompt"], name="standing_worst"),
+            models.Index(fields=["-uses_30d", "-prompt"], name="standing_most_used"),
+            models.Index(fields=["uses_30d", "-prompt"], name="standing_least_used"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.prompt)

@@ -19,7 +19,7 @@ from promptlab.lib.slugs import free_slug
 from prompts.errors import NameTaken, PromptArchived, VersionStringTaken
 from prompts.models import Collection, Prompt, PromptAlias, Version
 from prompts.resolve import NAME
-from prompts.services import fields, including, scanning
+from prompts.services import fields, including, scanning, standing
 from prompts.services.collecting import lock_collection
 from prompts.services.environments import ensure_defaults
 from prompts.services.indexing import index
@@ -94,6 +94,7 @@ def create_prompt(
                 owner_id=actor.user_id,
                 forked_from=forked_from,
             )
+            standing.begin(prompt.pk)
             prompt.tags.set(tags_named(team_id, tags))
             fields.set_values(prompt, metadata or {})
             names = {"version_string": version_string, "message": message, "allow_secret": allow_secret}

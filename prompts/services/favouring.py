@@ -9,6 +9,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import Invalid, NotFound
 from prompts.errors import PersonNeeded
 from prompts.models import Favourite, Prompt, Rating
+from prompts.services import standing
 
 LONGEST_NOTE = 1000
 
@@ -45,6 +46,7 @@ def rate(actor: Principal, prompt: Prompt, stars: int, *, note: str = "") -> tup
     if len(note) > LONGEST_NOTE:
         raise Invalid.field("note", f"At most {LONGEST_NOTE} characters.", code="too_long")
     with transaction.atomic():
+        standing.lock(prompt.pk)
         rating, is_new = Rating.objects.select_for_update(no_key=True, of=("self",)).get_or_create(
             user_id=person, prompt=prompt, defaults={"stars": stars, "note": note}
         )
@@ -53,6 +55,7 @@ def rate(actor: Principal, prompt: Prompt, stars: int, *, note: str = "") -> tup
         if before != after:
             rating.stars, rating.note = stars, note
             rating.save()
+            standing.add_up_stars(prompt.pk)
             record(actor, "rating.given", prompt, team_id=prompt.team_id, before=before, after=after)
     return rating, is_new
 
@@ -62,9 +65,11 @@ def take_back_rating(actor: Principal, prompt: Prompt) -> None:
     require(actor, "prompt.read", prompt.team_id)
     person = _person(actor)
     with transaction.atomic():
+        standing.lock(prompt.pk)
         rating = Rating.objects.filter(user_id=person, prompt=prompt).first()
         if rating is not None:
             rating.delete()
+            standing.add_up_stars(prompt.pk)
             before = {"stars": rating.stars, "note": rating.note}
             record(actor, "rating.taken_back", prompt, team_id=prompt.team_id, before=before)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
 from django.db import connection, transaction
 
 from prompts.models import Prompt, PromptUsage
+from prompts.querysets import USE_DAYS, day_ago
+from prompts.services import standing
 
 Use = tuple[int, date]
 """(prompt id, day in UTC)"""
@@ -26,6 +29,10 @@ def count(*, fetches: Mapping[Use, int] | None = None, answers: Mapping[Use, int
     rows = [(*use, fetches.get(use, 0), answers.get(use, 0)) for use in uses]
     for start in range(0, len(rows), ROWS):
         _add(rows[start : start + ROWS])
+    recent: Counter[int] = Counter()
+    for prompt_id, day, fetched, answered in rows:
+        recent[prompt_id] += (fetched + answered) * (day > day_ago(USE_DAYS))
+    standing.add_uses(+recent)
 
 
 def _add(rows: list[tuple[int, date, int, int]]) -> None:

@@ -7,21 +7,24 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import OperationalError, connections
 from django.test import Client
 from django.utils import timezone
 
+from promptlab.accounts.access import Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
 from promptlab.chat.services.metering import roll_up_messages
 from promptlab.lib.asgi import HotRoutes
-from prompts.models import Prompt, PromptUsage
-from prompts.services import counting, favouring, usage
+from prompts.models import Prompt, PromptUsage, Standing
+from prompts.services import counting, favouring, standing, usage
 from prompts.services.counting import FetchCounter, fetched
+from prompts.tasks import recount_uses
 from tests.support.api import Api
 from tests.support.asgi import call
 from tests.support.cast import Cast
-from tests.support.make import make_key, make_live, make_message, make_prompt, make_team
+from tests.support.make import make_key, make_live, make_message, make_prompt, make_team, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -144,6 +147,38 @@ def test_days_add_up(cast: Cast, two: list[Prompt]) -> None:
     assert api.get("/prompts/one/usage?days=0").json()["errors"][0]["field"] == "days"
 
 
+def test_lists_put_all_of_them_in_order(cast: Cast, two: list[Prompt]) -> None:
+    """Nothing counts as least, and what is equal comes newest first, whichever way."""
+    for title in ("Three", "Four"):
+        make_prompt(cast.team, title=title)
+    person(cast.ann).put("/prompts/one/rating", {"stars": 2})
+    person(cast.ann).put("/prompts/three/rating", {"stars": 4})
+    usage.count(fetches={(two[0].pk, today()): 3, (two[1].pk, today() - timedelta(days=60)): 9})
+    api = Api(cast.key)
+    for asked, order in {
+        "-stars": ["three", "one", "four", "two"],
+        "stars": ["four", "two", "one", "three"],
+        "-uses_30d": ["one", "four", "three", "two"],
+        "uses_30d": ["four", "three", "two", "one"],
+    }.items():
+        assert names(api.get(f"/prompts?ordering={asked}")) == order, asked
+        pages = [names(api.get(f"/prompts?ordering={asked}&page_size=1&page={number}"))[0] for number in range(1, 5)]
+        assert pages == order, asked
+    assert [one["stars"] for one in api.get("/prompts?ordering=-stars").json()["results"]] == [4, 2, None, None]
+
+
+def test_days_go_out_of_the_last_30(cast: Cast, two: list[Prompt]) -> None:
+    one, day = two[0].pk, today()
+    usage.count(fetches={(one, day): 2, (one, day - timedelta(days=29)): 3})
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=1), tick=False):
+        recount_uses()
+        recount_uses()
+        assert Api(cast.key).get("/prompts/one").json()["uses_30d"] == 2
+        usage.count(fetches={(one, day + timedelta(days=1)): 5})
+        assert standing.recount() == 0
+        assert Api(cast.key).get("/prompts/one").json()["uses_30d"] == 7
+
+
 def test_what_nobody_uses_is_found(cast: Cast, two: list[Prompt]) -> None:
     old = timezone.now() - timedelta(days=40)
     Prompt.objects.update(created_at=old)
@@ -241,6 +276,7 @@ def test_many_at_once_lose_nothing() -> None:
         try:
             for _ in range(10):
                 order = ids[turn % 5 :] + ids[: turn % 5]
+                standing.recount()
                 usage.count(fetches={(pk, today()): 1 for pk in order}, answers={(ids[0], today()): 1})
         except Exception as error:  # noqa: BLE001  (told below)
             failed.append(error)
@@ -255,3 +291,32 @@ def test_many_at_once_lose_nothing() -> None:
     assert failed == []
     assert set(PromptUsage.objects.values_list("fetches", flat=True)) == {80}
     assert PromptUsage.objects.get(prompt=ids[0]).answers == 80
+    assert sorted(Standing.objects.values_list("uses_30d", flat=True)) == [80, 80, 80, 80, 160]
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_stars_given_at_once_all_count() -> None:
+    team = make_team()
+    prompt = make_prompt(team)
+    people = [principal_of_user(make_user("", team, Role.VIEWER)) for _ in range(6)]
+    failed: list[Exception] = []
+
+    def rate(turn: int) -> None:
+        try:
+            favouring.rate(people[turn], prompt, turn % 5 + 1)
+            if turn == 0:
+                favouring.take_back_rating(people[turn], prompt)
+        except Exception as error:  # noqa: BLE001  (told below)
+            failed.append(error)
+        finally:
+            connections["default"].close()
+
+    threads = [threading.Thread(target=rate, args=(turn,)) for turn in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    known = Standing.objects.get(prompt=prompt)
+    assert (known.stars, known.ratings_count) == (3.0, 5)
