@@ -10,7 +10,19 @@ from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db import connections
-from django.db.models import Case, F, IntegerField, Lookup, Q, Value, When
+from django.db.models import (
+    BooleanField,
+    Case,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Lookup,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan, LessThan
 
@@ -99,7 +111,7 @@ def found(rows: PromptQuerySet, typed: str, *, live: bool = True) -> PromptQuery
         rows = rows.filter(**{f"{HERE}__words__indexed": indexed})
     for term in wanted:
         if term.is_phrase and len(term.words) > 1:
-            rows = rows.filter(_in_order(f"{HERE}__words", term, live))
+            rows = rows.filter(_has_phrase(term, live))
         elif len(term.words) != 1:
             rows = rows.filter(pk__in=_compound(term, live))
     ranks = _ranks(wanted)
@@ -122,6 +134,17 @@ def _in_order(column: str, term: Term, live: bool) -> Any:
         return Q(**{f"{column}__contains": term.in_order})
     first = StrIndex(F(column), Value(term.in_order))
     return Q(GreaterThan(first, Value(0))) & Q(LessThan(first, StrIndex(F(column), Value(BREAK))))
+
+
+def _has_phrase(term: Term, live: bool) -> Any:
+    """Return whether a prompt has a phrase, asked for each by itself.
+
+    Inside of the join PostgreSQL takes reading a long text for nothing, and does it for all of them before it counts.
+    """
+    document = SearchDocument.objects.filter(pk=OuterRef("pk")).annotate(
+        has=ExpressionWrapper(_in_order("words", term, live), BooleanField())
+    )
+    return Q(Subquery(document.values("has"), output_field=BooleanField()))
 
 
 def _compound(term: Term, live: bool) -> Any:
@@ -176,17 +199,19 @@ class Pages(Paginator):
         rows: Any = self.object_list
         if not rows.ranks:
             return int(rows.count())
-        return min(int(rows.order_by().values("pk")[: MOST_COUNTED + 1].count()), MOST_COUNTED)
+        # In order, so that PostgreSQL goes along an index and stops there, instead of reading every text first.
+        return min(int(rows.order_by("-id").values("pk")[: MOST_COUNTED + 1].count()), MOST_COUNTED)
 
     def page(self, number: int | str) -> Any:
-        """Return a page. Of a search only the newest of each rank are put in order, as many as the page needs."""
+        """Return a page. Of a search first the ids: the rest of what a list shows is fetched for one page only."""
         rows: Any = self.object_list
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
         last = first + self.per_page if first + self.per_page + self.orphans < self.count else self.count
-        if rows.ranks and _is_by_rank(rows) and self.count > FEW:
-            rows = _newest_of_ranks(rows, last)
-        return Page(rows[first:last], number, self)
+        if rows.ranks and _is_by_rank(rows):
+            ids = _best(rows, first, last) if self.count > FEW else rows.values_list("pk", flat=True)[first:last]
+            return Page(rows.filter(pk__in=list(ids)), number, self)
+        return Page(rows.by_standing_quickly()[first:last], number, self)
 
 
 def _is_by_rank(rows: PromptQuerySet) -> bool:
@@ -195,21 +220,22 @@ def _is_by_rank(rows: PromptQuerySet) -> bool:
     return isinstance(getattr(first, "expression", None), Case)
 
 
-def _newest_of_ranks(rows: PromptQuerySet, number: int) -> PromptQuerySet:
-    """Return the rows, without those that so many of the same or a better rank come before for certain.
+def _best(rows: PromptQuerySet, first: int, last: int) -> Iterable[int]:
+    """Return the ids from one place to another. Of each rank only so many are put in order as there may be on the way.
 
-    Where a database cannot limit the parts of a union (SQLite), return all of them.
+    Where a database cannot limit the parts of a union (SQLite), all of them are.
     """
     if not connections[rows.db].features.supports_slicing_ordering_in_compound:
-        return rows
-    plain = rows.order_by("-id").prefetch_related(None).values("pk")
-    parts = []
+        return rows.values_list("pk", flat=True)[first:last]
+    plain = rows.order_by("-id").prefetch_related(None)
     better = Q()
-    for rank in rows.ranks:
-        parts.append(plain.filter(rank & ~better)[:number] if better else plain.filter(rank)[:number])
-        better |= rank
-    parts.append(plain.filter(~better)[:number])
-    return rows.filter(pk__in=parts[0].union(*parts[1:], all=True))
+    parts = []
+    for rank, inside in enumerate((*rows.ranks, Q())):
+        of_rank = plain.filter(inside & ~better if better else inside)
+        parts.append(of_rank.annotate(at_rank=Value(rank)).values_list("pk", "at_rank")[:last])
+        better |= inside
+    found = parts[0].union(*parts[1:], all=True).order_by("at_rank", "-pk")[first:last]
+    return (pk for pk, _ in found)
 
 
 def with_matches(prompts: Iterable[Any], typed: str, *, live: bool = True) -> list[Any]:

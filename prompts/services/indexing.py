@@ -131,6 +131,10 @@ def make_indexes(database: BaseDatabaseWrapper) -> bool:
                     "CREATE INDEX IF NOT EXISTS search_by_part ON prompts_searchdocument "
                     "USING gin (title gin_trgm_ops, name gin_trgm_ops) WITH (fastupdate = off)"
                 )
+                cursor.execute(
+                    "CREATE INDEX IF NOT EXISTS search_by_description ON prompts_searchdocument "
+                    "USING gin (description gin_trgm_ops) WITH (fastupdate = off)"
+                )
         except (NotSupportedError, ProgrammingError):
             return False
     return True
@@ -140,7 +144,7 @@ def drop_indexes(database: BaseDatabaseWrapper) -> None:
     """Take them away: before very many documents are written, or for good."""
     if database.vendor == "postgresql":
         with database.cursor() as cursor:
-            cursor.execute("DROP INDEX IF EXISTS search_by_word, search_by_part")
+            cursor.execute("DROP INDEX IF EXISTS search_by_word, search_by_part, search_by_description")
 
 
 def _said(messages: Any) -> list[str]:
