@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.models import Feedback, FeedbackChange
-from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, badge, link
+from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link
 from promptlab.chat.admin.conversations import Fact, answer_facts
 from promptlab.chat.models import Message
 from promptlab.templatetags.promptlab import when
@@ -84,7 +84,15 @@ class FeedbackAdmin(HouseAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         names = ["message__conversation__prompt", "message__version", "message__served_variant", "message__experiment"]
         texts = ["message__version__text", "message__version__messages", "message__variables"]
-        return self.visible(request).select_related(*names).defer(*texts)
+        about = ("message__conversation__prompt__", "message__version__prompt__")
+        return self.visible(request).with_hidden(acting(request), *about).select_related(*names).defer(*texts)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by comment and prompt; a prompt that is private to others is not found by its name."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return found.filter(Q(is_hidden=False) | Q(comment__icontains=search_term)), may_repeat
 
     @admin.display(description=_("Rating"))
     def rated(self, rating: Feedback) -> SafeString:
@@ -100,15 +108,17 @@ class FeedbackAdmin(HouseAdmin):
         return link(_transcript(rating), text)
 
     @admin.display(description=_("Prompt"))
-    def prompt(self, rating: Feedback) -> str:
+    def prompt(self, rating: Any) -> str:
+        if rating.is_hidden:
+            return gettext("A private prompt")
         about = rating.message.conversation.prompt
         version = rating.message.version
         title = about.title if about else gettext("Plain chat")
         return f"{title} v{version.number}" if version else title
 
     @admin.display(description=_("Text shown"))
-    def variant(self, rating: Feedback) -> str:
-        return str(rating.message.served_variant or "–")
+    def variant(self, rating: Any) -> str:
+        return "–" if rating.is_hidden else str(rating.message.served_variant or "–")
 
     @admin.display(description=_("Given"))
     def given(self, rating: Feedback) -> str:

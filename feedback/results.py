@@ -203,6 +203,7 @@ def _rolled_up(scope: Scope) -> QuerySet[Any]:
 
 def _answers_waiting(scope: Scope) -> QuerySet[Any]:
     rows = Message.objects.visible_to(scope.principal, READ).not_rolled_up().filter(environment__isnull=False)
+    rows = rows.without_private(scope.principal, "version__prompt__")
     narrowed = scope.narrowed(rows, "experiment_id", "version__prompt_id", "ended_at")
     is_shown = Q(is_external=True) | Q(first_token_ms__isnull=False)
     return _by_subject(narrowed).annotate(n_shown=Count("id", filter=is_shown), n_ratings=_ZERO, n_ups=_ZERO)
@@ -211,6 +212,7 @@ def _answers_waiting(scope: Scope) -> QuerySet[Any]:
 def _ratings_waiting(scope: Scope) -> QuerySet[Any]:
     rows = Feedback.objects.visible_to(scope.principal, READ).not_rolled_up()
     rows = rows.filter(message__version__isnull=False, message__environment__isnull=False)
+    rows = rows.without_private(scope.principal, "message__version__prompt__")
     narrowed = scope.narrowed(rows, "message__experiment_id", "message__version__prompt_id", "updated_at")
     return _by_subject(narrowed, "message__").annotate(
         n_shown=_ZERO,

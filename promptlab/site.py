@@ -10,7 +10,8 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
-from django.db.models import Sum
+from django.db.models import CharField, Sum
+from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
@@ -28,7 +29,8 @@ from promptlab.audit.admin import sentence
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
 from promptlab.lib.formats import fmt_int
-from prompts.models import Draft, Prompt
+from prompts.models import Collection, Draft, Prompt
+from prompts.querysets import closed_to
 
 WORK = [
     (_("Prompts"), "admin:prompts_prompt_changelist"),
@@ -250,6 +252,11 @@ def _running(one: Overview, actor: Principal) -> dict[str, Any]:
 def _recent_moves(actor: Principal) -> list[dict[str, Any]]:
     """Return what went live last, as the activity log tells it."""
     entries = AuditEntry.objects.of_teams(actor.teams_with("prompt.read")).filter(verb__startswith="deployment.")
+    closed = closed_to(actor)
+    if closed is not None:
+        private = Prompt.objects.filter(collection__in=Collection.objects.filter(closed).values("pk"))
+        named = private.order_by().annotate(target=Cast("pk", CharField())).values("target")
+        entries = entries.exclude(target_type=Prompt._meta.label_lower, target_id__in=named)
     return [
         {
             "sentence": f"{entry.actor_label} {sentence(entry)}",

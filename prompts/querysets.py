@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Count, Exists, F, IntegerField, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Prefetch, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Lower
 from django.utils import timezone
 
@@ -48,6 +48,15 @@ class OfTeam(models.QuerySet[Any]):
             return self
         hidden = _model("Collection").objects.filter(closed).values("pk")
         return self.filter(~Q(**{f"{seen_with}collection__in": hidden}))
+
+    def with_hidden(self, principal: Principal, *seen_with: str) -> Self:
+        """Annotate `is_hidden`: the row is the team's, a prompt it is about is private to others and stays unnamed."""
+        closed = None if principal.is_system else closed_to(principal)
+        if closed is None:
+            return self.annotate(is_hidden=Value(False))
+        private = _model("Collection").objects.filter(closed).values("pk")
+        about = reduce(or_, [Q(**{f"{path}collection__in": private}) for path in seen_with])
+        return self.annotate(is_hidden=Case(When(about, then=Value(True)), default=Value(False)))
 
 
 def _model(name: str) -> Any:

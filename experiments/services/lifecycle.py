@@ -34,6 +34,7 @@ from promptlab.lib.slugs import free_slug
 from prompts import snippets
 from prompts.errors import PromptArchived
 from prompts.models import Deployment, Environment, Prompt, Version
+from prompts.services import telling
 from prompts.services.environments import lock, next_revision
 from prompts.services.policies import some_of
 
@@ -196,10 +197,12 @@ def _change(actor: Principal, experiment: Experiment, verb: str, note: str) -> E
         if verb in EVENTS:
             told = {"experiment": locked.key, "prompt": locked.prompt.name, "environment": locked.environment.name}
             about = f"experiments/{locked.key}"
-            emit(locked.team_id, EVENTS[verb], {**told, **after, "actor": actor.label}, about=about)
+            told = {**told, **after, "actor": actor.label}
+            emit(locked.team_id, EVENTS[verb], told, about=about, is_private=locked.prompt.is_private)
         if target in (State.STOPPED, State.KILLED):
             ramp_records.break_off(actor, locked, rule=f"experiment_{verb}", revision=after["revision"], note=note)
-            people, where = [locked.owner_id, locked.prompt.owner_id], Page("experiments_experiment_change", locked.pk)
+            people = telling.who_see(locked.prompt, [locked.owner_id, locked.prompt.owner_id])
+            where = Page("experiments_experiment_change", locked.pk)
             said = {"experiment": locked.title, "prompt": locked.prompt.title, "verb": verb, "excerpt": note}
             tell(actor, MailKind.EXPERIMENT_ENDED, people, locked.team_id, where, **said)
     return locked

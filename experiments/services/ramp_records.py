@@ -14,6 +14,7 @@ from promptlab.accounts.access import Principal
 from promptlab.hooks.models import MailKind
 from promptlab.hooks.services.mailing import Page, tell
 from promptlab.hooks.services.outbox import emit
+from prompts.services import telling
 
 Kind = RampDecision.Kind
 STATES = {
@@ -97,8 +98,9 @@ def _tell(actor: Principal, ramp: Ramp, decision: RampDecision) -> None:
         "revision": decision.revision,
         "actor": actor.label,
     }
-    emit(experiment.team_id, f"ramp.{decision.kind}", facts, about=f"ramps/{ramp.pk}")
-    people = {ramp.started_by_id, experiment.prompt.owner_id, version.author_id}
+    is_private = experiment.prompt.is_private
+    emit(experiment.team_id, f"ramp.{decision.kind}", facts, about=f"ramps/{ramp.pk}", is_private=is_private)
+    people = telling.who_see(experiment.prompt, {ramp.started_by_id, experiment.prompt.owner_id, version.author_id})
     said: dict[str, str | int | None] = {
         "step": decision.kind,
         "prompt": experiment.prompt.title,

@@ -10,7 +10,7 @@ from feedback.models import Feedback
 
 
 class FeedbackOut(serializers.ModelSerializer[Feedback]):
-    """One rating and the answer it is about, as that was served."""
+    """One rating and the answer it is about, as that was served. A prompt that is private to others is not named."""
 
     id = serializers.UUIDField(source="uid")
     feedback_id = serializers.UUIDField(source="uid")
@@ -43,6 +43,10 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
             "created_at",
             "updated_at",
         ]
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        told = super().to_representation(instance)
+        return {**told, "prompt": None, "experiment": None, "variant": None} if instance.is_hidden else told
 
 
 class OneRatingIn(serializers.Serializer[Any]):

@@ -52,7 +52,8 @@ class FeedbackFilter(filters.FilterSet):
         fields: list[str] = []
 
     def of_prompt(self, queryset: FeedbackQuerySet, name: str, value: str) -> FeedbackQuerySet:
-        return queryset.filter(of_prompt(value, "message__version__prompt__"))
+        # What is private to others is not found by its name: a guess would be confirmed.
+        return queryset.filter(of_prompt(value, "message__version__prompt__"), is_hidden=False)
 
 
 class FeedbackLimit(BaseThrottle):
@@ -180,6 +181,7 @@ def _for_list(principal: Principal) -> Any:
     return (
         Feedback.objects.visible_to(principal, READ)
         .standing()
+        .with_hidden(principal, "message__version__prompt__")
         .select_related(
             "message__version__prompt", "message__environment", "message__experiment", "message__served_variant"
         )

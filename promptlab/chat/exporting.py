@@ -26,14 +26,19 @@ Row = dict[str, Any]
 
 def rows_after(principal: Principal, narrowed_by: dict[str, Any], message_id: int) -> tuple[list[Row], int]:
     """Return the next rows of what the principal may read, oldest first, and the id to go on after; 0 at the end."""
-    talks = Conversation.objects.visible_to(principal, "chat.read").narrowed(**narrowed_by)
+    talks = Conversation.objects.narrowed_for(principal, **narrowed_by).values("pk")
     rows = Message.objects.filter(conversation__in=talks, pk__gt=message_id).select_related(*NAMED)
+    rows = rows.with_hidden(principal, "version__prompt__", "conversation__prompt__")
     page = list(rows.defer("version__text", "version__messages").order_by("pk")[:PAGE])
     return [row_of(message) for message in page], page[-1].pk if len(page) == PAGE else 0
 
 
-def row_of(message: Message) -> Row:
-    """Return a message as a row: times in ISO 8601, money as text so that no digit is lost, unknown as None."""
+def row_of(message: Any) -> Row:
+    """Return a message as a row: times in ISO 8601, money as text so that no digit is lost, unknown as None.
+
+    What is private to others is not named: neither the prompt nor its experiment.
+    """
+    is_hidden = message.is_hidden
     talk = message.conversation
     row = {name: getattr(message, name) for name in COLUMNS if hasattr(message, name)}
     return {
@@ -42,11 +47,11 @@ def row_of(message: Message) -> Row:
         "conversation_id": str(talk.uid),
         "title": talk.title,
         "session": talk.session,
-        "prompt": talk.prompt.name if talk.prompt else None,
+        "prompt": talk.prompt.name if talk.prompt and not is_hidden else None,
         "version": message.version.number if message.version else None,
         "environment": talk.environment,
-        "experiment": message.experiment.key if message.experiment else None,
-        "variant": message.served_variant.key if message.served_variant else None,
+        "experiment": message.experiment.key if message.experiment and not is_hidden else None,
+        "variant": message.served_variant.key if message.served_variant and not is_hidden else None,
         "message_id": str(message.uid),
         "created_at": message.created_at.isoformat(),
         "ended_at": message.ended_at.isoformat() if message.ended_at else None,

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Left
 
+from promptlab.accounts.access import Principal
 from prompts.querysets import OfTeam
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class ConversationQuerySet(OfTeam):
         if archived is not None:
             rows = rows.filter(archived_at__isnull=not archived)
         return rows if since is None else rows.filter(created_at__gte=since)
+
+    def narrowed_for(self, principal: Principal, **by: Any) -> Self:
+        """Return those that may be read, `narrowed`, with `is_hidden`; of a private prompt's name nothing is told."""
+        rows = self.visible_to(principal, "chat.read").with_hidden(principal, "prompt__").narrowed(**by)
+        return rows.filter(is_hidden=False) if by.get("prompt") else rows
 
     def with_titles(self) -> Self:
         """Return each with its prompt, `first_question` (its beginning, or None) and `answer_count`."""

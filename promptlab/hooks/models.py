@@ -15,13 +15,17 @@ from promptlab.hooks.querysets import DeliveryQuerySet, EndpointQuerySet, EventQ
 
 
 class OutboxEvent(models.Model):
-    """Something that happened, written in the transaction in which it did. Names and numbers, no texts of prompts."""
+    """Something that happened, written in the transaction in which it did. Names and numbers, no texts of prompts.
+
+    `is_private`: it names a prompt that only some of the team may see.
+    """
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="+")
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     type = models.CharField(_("event"), max_length=60)
     data = models.JSONField(default=dict)
     about = models.CharField(_("about"), max_length=300)
+    is_private = models.BooleanField(default=False)
     created_at = models.DateTimeField(_("happened"), default=timezone.now, editable=False)
     fanned_out_at = models.DateTimeField(null=True, editable=False)
 
@@ -57,6 +61,11 @@ class Endpoint(models.Model):
         _("events"), max_length=1000, blank=True, help_text=_("Separated by spaces. Empty: all of them.")
     )
     description = models.CharField(_("what it is for"), max_length=200, blank=True)
+    with_private = models.BooleanField(
+        _("private prompts too"),
+        default=False,
+        help_text=_("Whoever reads what is sent there learns the names of prompts in private collections."),
+    )
     is_active = models.BooleanField(_("on"), default=True)
     disabled_at = models.DateTimeField(_("switched off"), null=True, editable=False)
     disabled_reason = models.CharField(_("why it is off"), max_length=200, blank=True, editable=False)
@@ -83,9 +92,11 @@ class Endpoint(models.Model):
     def event_list(self) -> list[str]:
         return self.event_types.split()
 
-    def wants(self, event_type: str) -> bool:
-        """Tell whether events of this type are sent here."""
-        return not self.event_types or event_type in self.event_list
+    def wants(self, event: OutboxEvent) -> bool:
+        """Tell whether an event is sent here."""
+        if event.is_private and not self.with_private:
+            return False
+        return not self.event_types or event.type in self.event_list
 
     @property
     def sealed_secrets(self) -> list[str]:

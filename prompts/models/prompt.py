@@ -57,6 +57,11 @@ class Prompt(models.Model):
         return self.title
 
     @property
+    def is_private(self) -> bool:
+        """Whether it is its collection's owner's and the administrators' alone; a query unless the collection is known."""
+        return self.collection is not None and self.collection.visibility == Collection.Visibility.PRIVATE
+
+    @property
     def etag(self) -> str:
         """The strong ETag of the prompt's present state."""
         return f'"{self.pk}-{self.row_version}"'

@@ -103,7 +103,7 @@ def create_prompt(
             index(prompt.pk)
             after = {"name": prompt.name, "title": title, **({"forked_from": str(forked_from)} if forked_from else {})}
             record(actor, "prompt.created", prompt, team_id=team_id, after=after)
-            emit(team_id, "prompt.created", _told(actor, prompt, version=1), about=f"prompts/{prompt.name}")
+            emit(team_id, "prompt.created", _told(actor, prompt, version=1), **_of(prompt))
     except IntegrityError as error:
         raise NameTaken(name=name or title) from error
     return prompt
@@ -134,7 +134,7 @@ def update_prompt(
             after = {field: _plain(getattr(locked, field)) for field in before if field not in ("tags", "metadata")}
             record(actor, "prompt.changed", locked, team_id=locked.team_id, before=before, after=after)
             told = _told(actor, locked, changed=" ".join(sorted(before)))
-            emit(locked.team_id, "prompt.updated", told, about=f"prompts/{locked.name}")
+            emit(locked.team_id, "prompt.updated", told, **_of(locked))
         if before or version:
             locked.row_version += 1
             locked.save()
@@ -218,7 +218,7 @@ def archive_prompt(actor: Principal, prompt: Prompt, *, note: str = "") -> None:
         refuse_archiving(prompt.team_id, Prompt.objects.active().filter(pk=prompt.pk))
         if Prompt.objects.filter(pk=prompt.pk, archived_at=None).update(archived_at=timezone.now()):
             record(actor, "prompt.archived", prompt, team_id=prompt.team_id, note=note)
-            emit(prompt.team_id, "prompt.archived", _told(actor, prompt), about=f"prompts/{prompt.name}")
+            emit(prompt.team_id, "prompt.archived", _told(actor, prompt), **_of(prompt))
 
 
 def restore_prompt(actor: Principal, prompt: Prompt) -> None:
@@ -227,6 +227,11 @@ def restore_prompt(actor: Principal, prompt: Prompt) -> None:
     with transaction.atomic():
         if Prompt.objects.filter(pk=prompt.pk, archived_at__isnull=False).update(archived_at=None):
             record(actor, "prompt.restored", prompt, team_id=prompt.team_id)
+
+
+def _of(prompt: Prompt) -> dict[str, Any]:
+    """Return what an event is about, for the outbox."""
+    return {"about": f"prompts/{prompt.name}", "is_private": prompt.is_private}
 
 
 def _told(actor: Principal, prompt: Prompt, **facts: str | int) -> dict[str, str | int]:
@@ -302,7 +307,7 @@ def _add_version(
     after = {"number": version.number, "checksum": version.checksum}
     record(actor, "version.created", version, team_id=prompt.team_id, after=after, note=message)
     told = _told(actor, prompt, version=version.number, checksum=version.checksum)
-    emit(prompt.team_id, "version.created", told, about=f"prompts/{prompt.name}")
+    emit(prompt.team_id, "version.created", told, **_of(prompt))
     return version
 
 

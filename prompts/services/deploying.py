@@ -259,6 +259,7 @@ def _move(
     after = {"version": to.number if to else None, "environment": environment.name, "revision": event.revision}
     record(actor, f"deployment.{kind.value}", prompt, team_id=prompt.team_id, before=before, after=after, note=note)
     told = {"prompt": prompt.name, "kind": kind.value, **after, "previous_version": before["version"]}
-    emit(prompt.team_id, EVENTS[kind], {**told, "actor": actor.label}, about=f"prompts/{prompt.name}")
+    told = {**told, "actor": actor.label}
+    emit(prompt.team_id, EVENTS[kind], told, about=f"prompts/{prompt.name}", is_private=prompt.is_private)
     telling.of_move(actor, event)
     return event

@@ -9,8 +9,20 @@ from django.db.models import Q
 from promptlab.accounts.access import SYSTEM, Principal
 from promptlab.accounts.models import User
 from promptlab.hooks.models import MailKind
+from promptlab.hooks.services import mailing
 from promptlab.hooks.services.mailing import Page, tell
-from prompts.models import Comment, DeploymentEvent, ReviewDecision, ScheduledDeployment, Version
+from prompts.models import Comment, DeploymentEvent, Prompt, ReviewDecision, ScheduledDeployment, Version
+
+
+def who_see(prompt: Prompt, people: Iterable[int | None]) -> list[int]:
+    """Return which of these people (ids; None is nobody) may hear of a prompt: of a private one not all of its team."""
+    wanted = {one for one in people if one is not None}
+    if wanted and prompt.is_private:
+        assert prompt.collection is not None
+        administrators = set(mailing.holders("team.admin", prompt.team_id))
+        above = User.objects.filter(is_superuser=True, pk__in=wanted).values_list("pk", flat=True)
+        wanted &= {prompt.collection.owner_id, *administrators, *above}
+    return sorted(wanted)
 
 
 def of_comment(actor: Principal, comment: Comment) -> None:
@@ -49,7 +61,7 @@ def of_move(actor: Principal, event: DeploymentEvent) -> None:
     tell(
         actor,
         MailKind.WENT_LIVE,
-        people,
+        who_see(event.prompt, people),
         event.prompt.team_id,
         Page("prompts_prompt_change", event.prompt_id),
         move=event.kind,
@@ -71,9 +83,11 @@ def _say(actor: Principal, kind: MailKind, people: Iterable[int | None], comment
     prompt, version = comment.prompt, comment.version
     where = Page("prompts_version_change", version.pk) if version else Page("prompts_prompt_change", prompt.pk)
     number = version.number if version else None
-    tell(actor, kind, people, prompt.team_id, where, prompt=prompt.title, version=number, excerpt=comment.text)
+    seen = who_see(prompt, people)
+    tell(actor, kind, seen, prompt.team_id, where, prompt=prompt.title, version=number, excerpt=comment.text)
 
 
 def _on(actor: Principal, kind: MailKind, people: Iterable[int | None], version: Version, **facts: str) -> None:
     prompt, where = version.prompt, Page("prompts_version_change", version.pk)
-    tell(actor, kind, people, prompt.team_id, where, prompt=prompt.title, version=version.number, **facts)
+    seen = who_see(prompt, people)
+    tell(actor, kind, seen, prompt.team_id, where, prompt=prompt.title, version=version.number, **facts)

@@ -14,8 +14,9 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, badge, link
+from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link
 from promptlab.chat.models import Conversation, Message
+from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_money, fmt_ms
 from promptlab.templatetags.promptlab import when
 from prompts.admin.deployment import EnvironmentFilter
@@ -74,6 +75,7 @@ class ConversationAdmin(HouseAdmin):
         first = Message.objects.filter(conversation=OuterRef("pk"), role=Message.Role.USER).order_by("pk")
         return (
             self.visible(request)
+            .with_hidden(acting(request), "prompt__")
             .select_related("prompt", "key")
             .annotate(
                 first_question=Subquery(first.values("content")[:1]),
@@ -83,13 +85,22 @@ class ConversationAdmin(HouseAdmin):
             )
         )
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find by the prompt and the end user; a prompt that is private to others is not found by its name."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return found.filter(Q(is_hidden=False) | Q(unit_id__icontains=search_term)), may_repeat
+
     @admin.display(description=_("First question"))
     def question(self, conversation: Any) -> SafeString:
         text = Truncator(conversation.first_question or "").chars(80) or _("Nothing was asked")
         return link(self.url("change", conversation.pk), text)
 
     @admin.display(description=_("Prompt"))
-    def about(self, conversation: Conversation) -> str:
+    def about(self, conversation: Any) -> str:
+        if conversation.is_hidden:
+            return gettext("A private prompt")
         return conversation.prompt.title if conversation.prompt else gettext("Plain chat")
 
     @admin.display(description=_("Environment"))
@@ -104,10 +115,17 @@ class ConversationAdmin(HouseAdmin):
     def began(self, conversation: Conversation) -> str:
         return when(conversation.created_at)
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show its history; the log names the prompt, so not where that is private to others."""
+        if self.found(request, object_id).is_hidden:
+            raise NotFound("There is nothing at this address.")
+        return super().history_view(request, object_id, extra_context)
+
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show what was said, with what each answer took."""
         messages = list(
             Message.objects.filter(conversation=thing)
+            .with_hidden(acting(request), "version__prompt__")
             .select_related("version", "experiment", "assigned_variant", "served_variant", "environment")
             .defer("version__text", "version__messages")
             .order_by("pk")[:MOST_MESSAGES]
@@ -120,7 +138,9 @@ class ConversationAdmin(HouseAdmin):
             "admin/chat/transcript.html",
             title=gettext("%(about)s, %(when)s") % {"about": self.about(thing), "when": fmt_datetime(thing.created_at)},
             conversation=thing,
-            prompt_url=reverse("admin:prompts_prompt_change", args=[thing.prompt_id]) if thing.prompt_id else "",
+            prompt_url=reverse("admin:prompts_prompt_change", args=[thing.prompt_id])
+            if thing.prompt_id and not thing.is_hidden
+            else "",
             where=self.where(thing),
             asked_by=thing.key.name if thing.key else "",
             turns=[_turn(message, facts.get(message.pk, [])) for message in messages],
@@ -140,13 +160,13 @@ def _turn(message: Message, facts: list[Fact]) -> dict[str, Any]:
     }
 
 
-def _facts(answer: Message) -> list[Fact]:
+def _facts(answer: Any) -> list[Fact]:
     """Return what an answer was made with and what it took. What is not known says so; it is never 0."""
     facts: list[Fact] = []
-    if answer.version is not None:
+    if answer.version is not None and not answer.is_hidden:
         url = reverse("admin:prompts_version_change", args=[answer.version_id])
         facts.append((_("Version"), link(url, f"v{answer.version.number}")))
-    if answer.served_variant is not None and answer.experiment is not None:
+    if answer.served_variant is not None and answer.experiment is not None and not answer.is_hidden:
         url = reverse("admin:experiments_experiment_change", args=[answer.experiment_id])
         facts.append((_("Experiment"), link(url, answer.experiment.title)))
         facts.append((_("Text shown"), answer.served_variant))

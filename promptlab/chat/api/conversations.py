@@ -19,11 +19,14 @@ from promptlab.lib.pagination import Cursors
 
 
 class ConversationOut(serializers.ModelSerializer[Conversation]):
-    """One conversation. `title`: the one it was given, else its first question, shortened."""
+    """One conversation. `title`: the one it was given, else its first question, shortened.
+
+    `prompt` is null where there is none, and where it is private to others.
+    """
 
     conversation_id = serializers.UUIDField(source="uid")
     title = serializers.CharField(source="shown_title")
-    prompt = serializers.CharField(source="prompt.name", default=None, allow_null=True)
+    prompt = serializers.SerializerMethodField()
     answers = serializers.IntegerField(source="answer_count")
 
     class Meta:
@@ -32,6 +35,9 @@ class ConversationOut(serializers.ModelSerializer[Conversation]):
             "conversation_id", "title", "prompt", "environment", "unit_id", "session", "answers", "created_at",
             "archived_at",
         ]  # fmt: skip
+
+    def get_prompt(self, conversation: Any) -> str | None:
+        return conversation.prompt.name if conversation.prompt and not conversation.is_hidden else None
 
 
 class NarrowedBy(serializers.Serializer[Any]):
@@ -71,7 +77,7 @@ class ConversationList(HouseView, GenericAPIView[Conversation]):
         """List conversations, newest first; those that were put away only when asked for."""
         asked = NarrowedBy(data=request.query_params)
         asked.is_valid(raise_exception=True)
-        rows = Conversation.objects.visible_to(self.principal, "chat.read").narrowed(**asked.validated_data)
+        rows = Conversation.objects.narrowed_for(self.principal, **asked.validated_data)
         found = self.paginate_queryset(rows.with_titles())
         return self.get_paginated_response(ConversationOut(found, many=True).data)
 
@@ -91,7 +97,8 @@ class OneConversation(HouseView):
 
     def shown(self, conversation: Conversation) -> Response:
         """Return the conversation as it is now."""
-        return Response(ConversationOut(Conversation.objects.with_titles().get(pk=conversation.pk)).data)
+        rows = Conversation.objects.with_hidden(self.principal, "prompt__").with_titles()
+        return Response(ConversationOut(rows.get(pk=conversation.pk)).data)
 
 
 class ConversationDetail(OneConversation):

@@ -16,6 +16,8 @@ from promptlab.accounts.rest import HouseView
 from promptlab.chat.api.views import UpstreamOut, sent_for
 from promptlab.chat.explaining import Explanation, explain
 from promptlab.chat.models import Message
+from promptlab.lib.errors import NotFound
+from prompts.models import Prompt
 
 
 class RuleOut(serializers.Serializer[Any]):
@@ -64,6 +66,8 @@ class Explain(HouseView):
         read = receipts.read(receipt)
         require(self.principal, "prompt.read", read.team_id)
         found = explain(read)
+        if not Prompt.objects.visible_to(self.principal).filter(pk=found.version.prompt_id).exists():
+            raise NotFound
         may_see_chats = self.principal.may("chat.read", read.team_id)
         return Response(ExplanationOut(_shape(found, with_answer=may_see_chats)).data)
 

@@ -18,14 +18,17 @@ from promptlab.chat.transcripts import sent_messages
 
 
 class MessageOut(serializers.ModelSerializer[Message]):
-    """One message; an answer says what was served and what it took. `cost_usd` null: unknown."""
+    """One message; an answer says what was served and what it took. `cost_usd` null: unknown.
+
+    Where the prompt is private to others, neither it nor its experiment is named.
+    """
 
     message_id = serializers.UUIDField(source="uid")
     version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
-    prompt = serializers.CharField(source="version.prompt.name", default=None, allow_null=True)
+    prompt = serializers.SerializerMethodField()
     environment = serializers.CharField(source="environment.name", default=None, allow_null=True)
-    experiment = serializers.CharField(source="experiment.key", default=None, allow_null=True)
-    variant = serializers.CharField(source="served_variant.key", default=None, allow_null=True)
+    experiment = serializers.SerializerMethodField()
+    variant = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
@@ -34,6 +37,15 @@ class MessageOut(serializers.ModelSerializer[Message]):
             "experiment", "phase", "variant", "slot", "unit_id", "model", "provider", "finish_reason", "error_code",
             "input_tokens", "output_tokens", "cost_usd", "latency_ms", "first_token_ms",
         ]  # fmt: skip
+
+    def get_prompt(self, message: Any) -> str | None:
+        return message.version.prompt.name if message.version and not message.is_hidden else None
+
+    def get_experiment(self, message: Any) -> str | None:
+        return message.experiment.key if message.experiment and not message.is_hidden else None
+
+    def get_variant(self, message: Any) -> str | None:
+        return message.served_variant.key if message.served_variant and not message.is_hidden else None
 
 
 class UpstreamOut(serializers.Serializer[Any]):
@@ -81,7 +93,10 @@ class MessageDetail(HouseView):
         """Return a message and the exact text that was sent to the model."""
         rows = Message.objects.visible_to(self.principal, "chat.read").select_related(*NAMED)
         # Rating and chatting go by the team; the text of a private prompt does not.
-        found = rows.without_private(self.principal, "version__prompt__").filter(uid=uid).first()
+        rows = rows.without_private(self.principal, "version__prompt__").with_hidden(
+            self.principal, "version__prompt__"
+        )
+        found = rows.filter(uid=uid).first()
         if found is None:
             raise MessageNotFound(message=uid)
         return Response(MessageDetailOut(found).data)
@@ -99,4 +114,5 @@ class ConversationMessages(HouseView, GenericAPIView[Message]):
         if found is None:
             raise ConversationNotFound(conversation=uid)
         rows = Message.objects.filter(conversation=found).select_related(*NAMED).order_by("id")
+        rows = rows.with_hidden(self.principal, "version__prompt__")
         return self.get_paginated_response(MessageOut(self.paginate_queryset(rows), many=True).data)

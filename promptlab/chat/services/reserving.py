@@ -128,10 +128,13 @@ def note_refusal(refusal: BudgetUsedUp) -> None:
         unsaid = BudgetPeriod.objects.filter(pk=period_id, exceeded_at=None)
         if not unsaid.update(exceeded_at=timezone.now()):
             return
-        period = BudgetPeriod.objects.select_related("budget").get(pk=period_id)
+        period = BudgetPeriod.objects.select_related("budget__prompt", "budget__experiment__prompt").get(pk=period_id)
         named = {facts["of"]: facts["name"]}
         told = {**facts, **named, "spent_usd": _plain(period.spent_usd), "actor": SYSTEM.label}
-        emit(period.budget.team_id, "budget.exceeded", told, about=f"budgets/{period.budget_id}")
+        limited, about = period.budget, f"budgets/{period.budget_id}"
+        prompt = limited.prompt or (limited.experiment.prompt if limited.experiment else None)
+        is_private = prompt is not None and prompt.is_private
+        emit(period.budget.team_id, "budget.exceeded", told, about=about, is_private=is_private)
 
 
 def _period(budget_id: int, starts_at: datetime) -> int:

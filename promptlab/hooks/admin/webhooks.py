@@ -45,13 +45,18 @@ def _fields() -> dict[str, forms.Field]:
             help_text=_("None ticked: all of them."),
         ),
         "description": forms.CharField(label=_("What it is for"), max_length=200, required=False),
+        "with_private": forms.BooleanField(
+            label=_("Private prompts too"),
+            required=False,
+            help_text=_("Whoever reads what is sent there learns the names of prompts in private collections."),
+        ),
     }
 
 
 class NewEndpointForm(TeamForm):
     """An endpoint to be."""
 
-    field_order = ["team", "url", "event_types", "description"]
+    field_order = ["team", "url", "event_types", "description", "with_private"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -110,7 +115,7 @@ class EndpointAdmin(HouseAdmin):
         form = NewEndpointForm(sent(request), actor=actor, capability=self.write_capability)
 
         def make(filled: dict[str, Any]) -> HttpResponse:
-            wanted = {name: filled[name] for name in ("url", "event_types", "description")}
+            wanted = {name: filled[name] for name in ("url", "event_types", "description", "with_private")}
             made, secret = endpoints.create_endpoint(actor, form.chosen_team().pk, **wanted)
             return self.shown_once(request, made, secret)
 
@@ -137,6 +142,7 @@ class EndpointAdmin(HouseAdmin):
             (_("Address"), format_html("<code>{}</code>", thing.url)),
             (_("Events"), self.events(thing)),
             (_("What it is for"), thing.description or "–"),
+            (_("Private prompts too"), _("Yes") if thing.with_private else _("No")),
             (_("Team"), thing.team),
             (_("Made by"), str(thing.created_by or "PromptLab")),
             (_("Made"), when(thing.created_at)),
@@ -154,7 +160,7 @@ class EndpointAdmin(HouseAdmin):
         """Change a webhook; another address gets another secret."""
         endpoint = self.found(request, pk)
         actor = self.demand(request, self.write_capability, endpoint)
-        known = {name: getattr(endpoint, name) for name in ("url", "description", "is_active")}
+        known = {name: getattr(endpoint, name) for name in ("url", "description", "with_private", "is_active")}
         form = EndpointForm(sent(request), initial={**known, "event_types": endpoint.event_list})
 
         def change(filled: dict[str, Any]) -> HttpResponse:

@@ -21,6 +21,7 @@ class WebhookIn(serializers.Serializer[Any]):
     url = serializers.CharField(max_length=1000)
     event_types = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=50)
     description = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    with_private = serializers.BooleanField(required=False, help_text="Prompts in private collections, too.")
     team_id = serializers.IntegerField(required=False)
 
 
@@ -28,6 +29,7 @@ class WebhookPatch(serializers.Serializer[Any]):
     url = serializers.CharField(max_length=1000, required=False)
     event_types = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=50)
     description = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    with_private = serializers.BooleanField(required=False, help_text="Prompts in private collections, too.")
     is_active = serializers.BooleanField(required=False)
 
 
@@ -39,7 +41,8 @@ class WebhookOut(serializers.ModelSerializer[Endpoint]):
     class Meta:
         model = Endpoint
         fields = [
-            "id", "url", "event_types", "description", "is_active", "disabled_at", "disabled_reason", "created_at",
+            "id", "url", "event_types", "description", "with_private", "is_active", "disabled_at", "disabled_reason",
+            "created_at",
         ]  # fmt: skip
 
 

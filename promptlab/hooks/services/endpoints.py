@@ -34,14 +34,22 @@ class EndpointChanges:
     url: str | None = None
     event_types: tuple[str, ...] | None = None
     description: str | None = None
+    with_private: bool | None = None
     is_active: bool | None = None
 
 
 def create_endpoint(
-    actor: Principal, team_id: int, *, url: str, event_types: Iterable[str] = (), description: str = ""
+    actor: Principal,
+    team_id: int,
+    *,
+    url: str,
+    event_types: Iterable[str] = (),
+    description: str = "",
+    with_private: bool = False,
 ) -> tuple[Endpoint, str]:
     """Make an endpoint and return it with its secret, which nobody can read again. No types: all of them.
 
+    `with_private`: it hears of prompts in private collections, too.
     Raises AddressRefused, UnknownEventType, TooManyWebhooks.
     """
     _require(actor, team_id)
@@ -59,9 +67,10 @@ def create_endpoint(
             sealed_secret=seal(secret),
             event_types=" ".join(types),
             description=description,
+            with_private=with_private,
             created_by_id=actor.user_id,
         )
-        after = {"host": endpoint.host, "event_types": types}
+        after = {"host": endpoint.host, "event_types": types, "with_private": with_private}
         record(actor, "webhook.created", endpoint, team_id=team_id, after=after)
     return endpoint, secret
 
@@ -86,6 +95,8 @@ def update_endpoint(actor: Principal, endpoint: Endpoint, changes: EndpointChang
             locked.event_types = " ".join(_checked(changes.event_types))
         if changes.description is not None:
             locked.description = changes.description
+        if changes.with_private is not None:
+            locked.with_private = changes.with_private
         if changes.is_active is not None and changes.is_active != locked.is_active:
             _switch(locked, changes.is_active)
         now = _facts(locked)
@@ -182,6 +193,7 @@ def _facts(endpoint: Endpoint) -> dict[str, Any]:
         "host": endpoint.host,
         "event_types": endpoint.event_list,
         "description": endpoint.description,
+        "with_private": endpoint.with_private,
         "is_active": endpoint.is_active,
     }
 

@@ -37,8 +37,10 @@ MAX_BYTES = 18_000
 """Of an event's data; with its envelope a request stays below 20 kB."""
 
 
-def emit(team_id: int, type: str, data: Mapping[str, Any], *, about: str) -> OutboxEvent:
+def emit(team_id: int, type: str, data: Mapping[str, Any], *, about: str, is_private: bool = False) -> OutboxEvent:
     """Write that `type` happened in the team. `data`: names, numbers and labels, no texts. `about`: `prompts/greeting`.
+
+    `is_private`: it names what only some of the team may see; only webhooks that were told so hear of it.
 
     Belongs into the caller's transaction. Raises ValueError for an unknown type or too much data.
     """
@@ -47,6 +49,8 @@ def emit(team_id: int, type: str, data: Mapping[str, Any], *, about: str) -> Out
     if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_BYTES:
         raise ValueError(f"The data of {type} is longer than {MAX_BYTES} bytes.")
     assert transaction.get_connection().in_atomic_block, "An event is written in the transaction that it tells of."
-    event: OutboxEvent = OutboxEvent.objects.create(team_id=team_id, type=type, data=dict(data), about=about[:300])
+    event: OutboxEvent = OutboxEvent.objects.create(
+        team_id=team_id, type=type, data=dict(data), about=about[:300], is_private=is_private
+    )
     enqueue_on_commit(SEND_TASK)
     return event

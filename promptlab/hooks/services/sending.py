@@ -43,7 +43,7 @@ def fan_out(limit: int = 200) -> int:
         Delivery(endpoint=endpoint, event=event)
         for event in events
         for endpoint in endpoints[event.team_id]
-        if endpoint.wants(event.type)
+        if endpoint.wants(event)
     )
     OutboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(fanned_out_at=timezone.now())
     return len(events)
