@@ -88,7 +88,12 @@ class VersionList(OfVersions):
 class VersionDetail(OfVersions):
     reads_library = ("GET", "HEAD")
 
-    @extend_schema(parameters=[OpenApiParameter("environment", str)])
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("environment", str),
+            OpenApiParameter("resolved", bool, description="As with `environment`; without one, the key's own."),
+        ]
+    )
     def get(self, request: Request, prompt: str, version: str) -> Response:
         """Return one version. It never changes.
 
@@ -98,7 +103,8 @@ class VersionDetail(OfVersions):
         found = self.version(self.prompt(prompt), version)
         body, tag = dict(VersionOut(found).data), found.checksum[:32]
         environment = request.query_params.get("environment", "")
-        if environment and snippets.included_in(found):
+        is_resolved = request.query_params.get("resolved", "").lower() in ("1", "true")
+        if (environment or is_resolved) and snippets.included_in(found):
             said = self.put_together(found, environment).spec
             body |= {name: value for name, value in said.to_dict().items() if name in PUT_TOGETHER}
             tag = f"{tag[:16]}{said.content.checksum()[:16]}"

@@ -296,7 +296,7 @@ class Prompts(Client):
     ) -> Prompt:
         try:
             # `Core.key`, spelt out: this is every `get`.
-            value, origin = self._get((name, env or self._core.env, None) if version is None else (name, None, version))
+            value, origin = self._get((name, env or self._core.env, version))
         except PromptLabError:
             if fallback is None:
                 raise

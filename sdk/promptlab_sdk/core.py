@@ -139,7 +139,7 @@ class Core:
         )
 
     def key(self, name: str, env: str | None, version: int | str | None) -> Key:
-        return (name, env or self.env, None) if version is None else (name, None, version)
+        return name, env or self.env, version
 
     def invalidate(self, name: str | None) -> None:
         self.cache.invalidate(lambda key: name is None or key[0] == name)

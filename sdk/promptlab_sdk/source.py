@@ -24,8 +24,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,254}")
 
 
 Key = tuple[str, str | None, int | str | None]
-"""Name, environment (None: the API key's own) and pinned version (None: the live one). A plain tuple, because
-making one is part of every `get`."""
+"""Name, environment (None: the API key's own) and pinned version (None: the live one). The text of a pinned version
+depends on the environment where it includes others. A plain tuple, because making one is part of every `get`."""
 
 
 Report = Mapping[str, JSON]
@@ -121,8 +121,9 @@ class HttpSource:
 
     def _load_version(self, name: str, env: str | None, version: int | str, etag: str) -> Loaded[Delivery]:
         path = f"/api/v1/prompts/{_quoted(name)}/versions/{_quoted(str(version))}"
-        # What a version includes is put in as it is live somewhere.
-        answer = self._transport.get(path, {"environment": env} if env else {}, etag)
+        # What a version includes is put in as it is live somewhere: there, or where the key is at home.
+        where = {"environment": env} if env else {}
+        answer = self._transport.get(path, {"resolved": "1", **where}, etag)
         # A number names one text for ever; a string may be "latest", or be given to another version.
         ttl_s = PINNED_TTL_S if isinstance(version, int) else None
         if answer.data is None:

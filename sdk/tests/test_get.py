@@ -135,6 +135,18 @@ def test_a_version_can_be_pinned_by_number(server: PromptServer, prompts: Prompt
     assert server.requests[0].path == "/api/v1/prompts/test/versions/3"
 
 
+def test_a_pinned_version_comes_with_what_it_includes(server: PromptServer, prompts: Prompts) -> None:
+    """The server puts it in, as it is live in the environment: each has its own."""
+    server.deploy("test", "Be kind. Hi {{a}}", version=3)
+    assert prompts.get("test", version=3, a="x") == "Be kind. Hi x"
+    assert prompts.get("test", "staging", version=3, a="x") == "Be kind. Hi x"
+    assert prompts.get("test", "staging", version=3, a="y") == "Be kind. Hi y"
+    assert [request.query for request in server.requests] == [
+        {"resolved": "1"},
+        {"resolved": "1", "environment": "staging"},
+    ]
+
+
 def test_a_version_can_be_pinned_by_string(server: PromptServer, prompts: Prompts) -> None:
     server.deploy("test", "three", version=3)
     assert prompts.get("test", version="v1.3.0").prompt.version == 3

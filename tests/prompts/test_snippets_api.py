@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from promptlab_sdk.kernel.spec import PromptSpec
+from promptlab_sdk.kernel.template import render_content
+from promptlab_sdk.source import PINNED_TTL_S, HttpSource
+from promptlab_sdk.transport import Answer
 
 from promptlab.accounts.models import Team
 from prompts.models import Collection, Prompt
@@ -73,6 +77,42 @@ def test_a_pinned_version_is_fetched_as_it_would_be_delivered_in_an_environment(
     shelf.put("tone", "Be brief.", live=True)
     assert api.get(f"{path}?environment=production").headers["etag"] != whole.headers["etag"]
     assert api.get(f"{path}?environment=development").json()["code"] == "snippet_not_live"
+
+
+class OverClient:
+    """The SDK's way to a server, without a network."""
+
+    service_url = "http://testserver"
+    forget_connections = close = staticmethod(lambda: None)
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def get(self, path: str, params: dict[str, str], etag: str) -> Answer:
+        answer = self.api.get(f"{path}?{urlencode(params)}", **({"If-None-Match": etag} if etag else {}))
+        assert answer.status_code == 200, answer.content
+        return Answer(answer.json(), answer.headers["etag"])
+
+
+def test_the_sdk_gets_a_pinned_version_whole(shelf: Shelf, api: Api) -> None:
+    """In the environment it names, else where its key is at home; kept only as long as what is live."""
+    shelf.put("tone", "Be kind to {{name}}.", live=True)
+    Shelf(shelf.team, "staging", shelf.prompts).put("tone", "Be brief, {{name}}.", live=True)
+    shelf.put("support", "{{> tone}} Help.")
+    shelf.put("plain", "Help.")
+    prompts = HttpSource(OverClient(api))  # type: ignore[arg-type]
+    texts = {}
+    for env in (None, "production", "staging"):
+        found = prompts.load(("support", env, 1), "")
+        assert found.value is not None and found.ttl_s is None
+        texts[env] = render_content(found.value.prompt.content, {"name": "Ann"})
+    assert texts == {
+        None: "Be kind to Ann. Help.",
+        "production": "Be kind to Ann. Help.",
+        "staging": "Be brief, Ann. Help.",
+    }
+    alone = prompts.load(("plain", "staging", 1), "")
+    assert alone.value is not None and (alone.value.prompt.content.text, alone.ttl_s) == ("Help.", PINNED_TTL_S)
 
 
 def test_rendering_puts_in_what_is_live_in_the_environment(shelf: Shelf, api: Api) -> None:
