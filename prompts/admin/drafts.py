@@ -70,6 +70,7 @@ class DraftPages(HouseAdmin):
                 message=filled["message"],
                 row_version=filled["row_version"] or 0,
                 started_from=filled["started_from"],
+                allow_secret=filled.get("allow_secret", ""),
             )
         except (Conflict, Invalid) as error:
             if isinstance(error, DraftBehind):

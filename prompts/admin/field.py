@@ -7,12 +7,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms.boundfield import BoundField
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, TeamForm, acting, asks, link, sent
+from promptlab.lib.errors import FieldProblem
 from prompts.models import MetadataField, MetadataValue, Prompt
 from prompts.querysets import counted
 from prompts.services import fields
@@ -153,13 +155,24 @@ class FieldAdmin(HouseAdmin):
 class ValuesForm(forms.Form):
     """Mixed into a form of a prompt: a row for each field of its team, after its type."""
 
-    def add_values(self, prompt: Prompt) -> None:
-        """Add the rows, filled with what the prompt has: two queries."""
-        had = {one.field_id: one.value for one in MetadataValue.objects.with_fields().filter(prompt=prompt)}
-        self.value_fields = {PREFIX + one.key: one for one in MetadataField.objects.filter(team=prompt.team_id)}
+    def add_values(self, team_id: int | None, prompt: Prompt | None = None) -> None:
+        """Add the rows of a team's fields, filled with what the prompt has: two queries. No team: no rows."""
+        values = MetadataValue.objects.with_fields().filter(prompt=prompt) if prompt else ()
+        had = {one.field_id: one.value for one in values}
+        known = MetadataField.objects.filter(team=team_id) if team_id is not None else ()
+        self.value_fields = {PREFIX + one.key: one for one in known}
         for name, field in self.value_fields.items():
             self.fields[name] = _row(field)
             self.initial[name] = fields.said(had.get(field.pk))
+
+    def value_rows(self) -> list[BoundField]:
+        """Return the rows, for the template."""
+        return [self[name] for name in self.value_fields]
+
+    def value_name(self, problem: FieldProblem) -> str | None:
+        """Return the row that a problem is about."""
+        name = problem.field.replace("metadata.", PREFIX, 1)
+        return name if name in self.value_fields else None
 
     def values(self) -> dict[str, Any]:
         """Return what a valid form says, by the fields' keys; empty rows say none."""

@@ -17,10 +17,10 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, TeamForm, asks
 from promptlab.lib.errors import FieldProblem
-from prompts.admin.field import PREFIX, ValuesForm
+from prompts.admin.field import ValuesForm
 from prompts.admin.technical import EMPTY, TechnicalFields, technical_initial
 from prompts.models import Collection, Draft, Prompt, Version
-from prompts.services import authoring, drafting
+from prompts.services import authoring, drafting, scanning
 from prompts.services.contents import content_of
 
 SPARE_ROWS = 2
@@ -151,6 +151,22 @@ def _model_choices(current: str) -> list[tuple[str, Any]]:
     return [("", _("The default model")), *((name, name) for name in names)]
 
 
+class SecretFields(forms.Form):
+    """Why what looks like a key is none: for who may say so, and nobody else."""
+
+    allow_secret = forms.CharField(
+        label=_("Why what looks like a key is none"),
+        required=False,
+        max_length=500,
+        help_text=_("Only if the text was refused for it. It is saved then, and the activity log keeps your reason."),
+    )
+
+    def ask_for_secrets(self, may_allow: bool) -> None:
+        """Leave the question out where the answer would not count."""
+        if not may_allow:
+            del self.fields["allow_secret"]
+
+
 class SettingsFields(forms.Form):
     """What belongs to a prompt, whatever its versions say."""
 
@@ -159,6 +175,12 @@ class SettingsFields(forms.Form):
     collection = forms.ModelChoiceField(
         Collection.objects.none(), label=_("Collection"), required=False, empty_label=_("In no collection")
     )
+    model_type = forms.CharField(
+        label=_("Kind of model"),
+        required=False,
+        max_length=100,
+        help_text=_("Such as chat. Lists can be narrowed by it."),
+    )
     tags = forms.CharField(label=_("Tags"), required=False, max_length=500, help_text=_("Words, separated by commas."))
 
     def clean_tags(self) -> tuple[str, ...]:
@@ -166,7 +188,7 @@ class SettingsFields(forms.Form):
         return tuple(dict.fromkeys(word for word in words if word))
 
 
-class NewPromptForm(SettingsFields, ContentForm, TeamForm):
+class NewPromptForm(ValuesForm, SecretFields, SettingsFields, ContentForm, TeamForm):
     """Everything a new prompt may be given; the title and a text are enough."""
 
     named = {"name_taken": "name", "collection_id": "collection"}
@@ -182,6 +204,12 @@ class NewPromptForm(SettingsFields, ContentForm, TeamForm):
         super().__init__(*args, actor=actor, capability="prompt.write", kind=None, **kwargs)
         choices = Collection.objects.visible_to(actor).active().filter(team__in=self.team_ids)
         self.fields["collection"].queryset = choices  # type: ignore[attr-defined]
+        self.ask_for_secrets(actor.may_anywhere(scanning.CAPABILITY))
+        # Whose fields they are is not known before a team is chosen: then the settings page asks.
+        self.add_values(self.team_ids[0] if len(self.team_ids) == 1 else None)
+
+    def field_of(self, problem: FieldProblem) -> str | None:
+        return self.value_name(problem) or super().field_of(problem)
 
 
 class SettingsForm(ValuesForm, SettingsFields, HouseForm):
@@ -194,20 +222,20 @@ class SettingsForm(ValuesForm, SettingsFields, HouseForm):
             "title": prompt.title,
             "description": prompt.description,
             "collection": prompt.collection_id,
+            "model_type": prompt.model_type,
             "tags": ", ".join(tag.name for tag in prompt.tags.all()),
         }
         super().__init__(*args, **kwargs)
         is_open = Q(archived_at=None) | Q(pk=prompt.collection_id)
         groups = Collection.objects.visible_to(actor).filter(is_open, team=prompt.team_id)
         self.fields["collection"].queryset = groups  # type: ignore[attr-defined]
-        self.add_values(prompt)
+        self.add_values(prompt.team_id, prompt)
 
     def field_of(self, problem: FieldProblem) -> str | None:
-        name = problem.field.replace("metadata.", PREFIX, 1)
-        return name if name in self.fields else super().field_of(problem)
+        return self.value_name(problem) or super().field_of(problem)
 
 
-class NewVersionForm(ContentForm):
+class NewVersionForm(SecretFields, ContentForm):
     """The newest text or one's own draft, to go on from.
 
     `started_from` is the number of the newest version when writing began, `row_version` the state of the draft that the
@@ -224,7 +252,9 @@ class NewVersionForm(ContentForm):
         label=_("Version name"), required=False, max_length=100, help_text=_("Such as v1.2.0, if you use them.")
     )
 
-    def __init__(self, *args: Any, newest: Version, draft: Draft | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, newest: Version, draft: Draft | None = None, may_allow_secret: bool = False, **kwargs: Any
+    ) -> None:
         kept = draft.body if draft else {}
         kwargs["initial"] = {
             **technical_initial(newest),
@@ -239,6 +269,7 @@ class NewVersionForm(ContentForm):
         parts = parts_of(kept["messages"]) if "messages" in kept else newest.messages
         super().__init__(*args, kind=newest.prompt.type, parts=parts, **kwargs)
         self.kept = kept
+        self.ask_for_secrets(may_allow_secret)
 
     def typed(self) -> dict[str, Any]:
         """Return what was typed as a draft's body, errors and all. What the form does not show stays as it was kept.

@@ -29,6 +29,7 @@ from prompts.admin.filters import (
     UnusedFilter,
 )
 from prompts.admin.forms import NewPromptForm, NewVersionForm
+from prompts.admin.library import LibraryPages
 from prompts.admin.moves import MovePages
 from prompts.admin.reviewing import plans_of, review_of
 from prompts.admin.shown import (
@@ -46,14 +47,16 @@ from prompts.admin.technical import contract_of, settings_of, uses_of
 from prompts.admin.transfer import TransferPages
 from prompts.admin.upkeep import UpkeepPages
 from prompts.models import DeploymentEvent, Prompt, Version
-from prompts.services import authoring, drafting
+from prompts.services import authoring, drafting, scanning
 
 MOST_VERSIONS = 50
 MOST_MOVES = 10
 
 
 @admin.register(Prompt)
-class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages, StandingPages, TransferPages):
+class PromptAdmin(
+    MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages, StandingPages, TransferPages, LibraryPages
+):
     write_capability = "prompt.write"
     list_title = _("Prompts")
     add_label = _("New prompt")
@@ -96,7 +99,10 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
         return listed
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        more = [{"label": _("Import and export"), "url": self.url("transfer")}]
+        more = [
+            {"label": _("Library"), "url": self.url("library")},
+            {"label": _("Import and export"), "url": self.url("transfer")},
+        ]
         return super().changelist_view(request, {"more": more, **(extra_context or {})})
 
     @admin.display(description=_("Prompt"), ordering="title")
@@ -142,6 +148,7 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
             *self.draft_urls(),
             *self.name_urls(),
             *self.transfer_urls(),
+            *self.library_urls(),
         ]
 
     def add_page(self, request: HttpRequest) -> HttpResponse:
@@ -158,6 +165,9 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
                 description=filled["description"],
                 collection=filled["collection"],
                 tags=filled["tags"],
+                metadata=form.values(),
+                model_type=filled["model_type"],
+                allow_secret=filled.get("allow_secret", ""),
             )
             return self.said(request, gettext("Version 1 is saved. It is not live yet."), self.url("change", prompt.pk))
 
@@ -179,7 +189,8 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
             self.demand(request, self.write_capability, thing)
         may_write = self.has_change_permission(request, thing)
         draft = drafting.draft_of(acting(request), thing) if may_write else None
-        form = NewVersionForm(sent(request), newest=newest, draft=draft)
+        may_allow = self.may(request, scanning.CAPABILITY, thing)
+        form = NewVersionForm(sent(request), newest=newest, draft=draft, may_allow_secret=may_allow)
         saved, conflict = self.written(request, thing, form) if request.method == "POST" else (None, {})
         newest = conflict.pop("newest", newest)
         return saved or self.page(
@@ -220,6 +231,7 @@ class PromptAdmin(MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages
             "standing": standing_of(acting(request), prompt, self.url("standing", prompt.pk)),
             "has_audit": self.may(request, "audit.read", prompt),
             "copy_url": page_of("version_copy", newest.pk),
+            "export_url": f"{self.url('transfer')}?only={prompt.name}",
             "urls": {
                 name: self.url(name, prompt.pk)
                 for name in ("settings", "rename", "archive", "restore", "compare", "history")

@@ -26,11 +26,27 @@ MOST_BYTES = 1_200_000
 class ExportForm(TeamForm):
     """Which prompts, and how they are written."""
 
+    named = {"names": "only"}
+
     collection = forms.ModelChoiceField(
         Collection.objects.none(), label=_("Prompts"), required=False, empty_label=_("All prompts")
     )
+    only = forms.CharField(label=_("Only the one with this short name"), required=False, max_length=255)
     format = forms.ChoiceField(
-        label=_("Format"), choices=[("yaml", "YAML"), ("json", "JSON"), ("langfuse", "Langfuse JSON")], required=False
+        label=_("Format"),
+        choices=[
+            ("yaml", "YAML"),
+            ("json", "JSON"),
+            ("langfuse", "Langfuse JSON"),
+            *((one, one) for one in ("prompt.yml", "dotprompt", "prompty")),
+        ],
+        required=False,
+        help_text=_("The last three hold one prompt, in its newest version."),
+    )
+    versions = forms.ChoiceField(
+        label=_("Versions"),
+        choices=[("all", _("All")), ("live", _("Those that are live somewhere")), ("newest", _("The newest"))],
+        required=False,
     )
 
     def __init__(self, *args: Any, actor: Principal, **kwargs: Any) -> None:
@@ -94,9 +110,13 @@ class TransferPages(HouseAdmin):
     def transfer_page(self, request: HttpRequest) -> HttpResponse:
         """Offer both ways. GET with `format` downloads; POST shows the plan; POST with `go` carries it out."""
         actor = self.demand(request, self.view_capability)
-        leaving = ExportForm(request.GET if "format" in request.GET else None, actor=actor)
+        asked = {"only": request.GET.get("only", "")}
+        leaving = ExportForm(request.GET if "format" in request.GET else None, actor=actor, initial=asked)
         if leaving.is_bound and leaving.is_valid():
-            return _exported(actor, leaving)
+            try:
+                return _exported(actor, leaving)
+            except DomainError as error:
+                leaving.refuse(error)
         may_write = self.has_add_permission(request)
         coming, shown = None, {}
         if request.method == "POST":
@@ -139,8 +159,12 @@ def _exported(actor: Principal, form: ExportForm) -> HttpResponse:
     rows = Prompt.objects.filter(team=form.chosen_team()).active()
     if chosen["collection"]:
         rows = rows.filter(collection=chosen["collection"])
+    if chosen["only"]:
+        rows = rows.filter(name=chosen["only"])
+        if not rows.visible_to(actor).exists():
+            raise Invalid.field("only", gettext("There is no prompt with this short name."), code="prompt_not_found")
     format = chosen["format"] or "yaml"
-    text = formats.write(porting.export_prompts(actor, rows), format)
+    text = formats.write(porting.export_prompts(actor, rows, versions=chosen["versions"] or "all"), format)
     answer = HttpResponse(text.encode(), content_type=formats.content_type(format))
     answer["Content-Disposition"] = f'attachment; filename="{formats.file_name(format)}"'
     return answer

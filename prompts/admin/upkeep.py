@@ -43,6 +43,7 @@ class UpkeepPages(HouseAdmin):
                 collection=filled["collection"],
                 has_collection=True,
                 metadata=form.values(),
+                model_type=filled["model_type"],
             )
             authoring.update_prompt(actor, prompt, changes)
             return self.said(request, gettext("The settings are saved."), self.url("change", prompt.pk))

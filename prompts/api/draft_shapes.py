@@ -29,6 +29,9 @@ class DraftSaveIn(DraftIn):
     started_from = None  # type: ignore[assignment]
     version_string = serializers.CharField(required=False, allow_blank=True, max_length=100)
     confirm = serializers.BooleanField(required=False)
+    allow_secret = serializers.CharField(
+        required=False, max_length=500, help_text="Why what looks like a key is none; for administrators."
+    )
 
 
 class FieldProblemOut(serializers.Serializer[Any]):

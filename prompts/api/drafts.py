@@ -80,6 +80,7 @@ class DraftSave(OfPrompts):
             version_string=body.get("version_string", ""),
             message=body.get("message", ""),
             confirm=body.get("confirm", False),
+            allow_secret=body.get("allow_secret", ""),
         )
         return Response(VersionOut(saved).data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 

@@ -83,8 +83,11 @@ def publish_draft(
     confirm: bool = False,
     row_version: int | None = None,
     started_from: int | None = None,
+    allow_secret: str = "",
 ) -> tuple[Version, bool]:
     """Save the draft as the next version, and be done with it. Returns what `create_version` returns.
+
+    `allow_secret` as of `create_version`.
 
     `body` is saved in place of what was kept; without a draft or `started_from` it counts as begun at the newest version.
     `row_version` and `started_from` as of `keep_draft`. Raises DraftNotFound, Invalid for what cannot be read, DraftStale,
@@ -110,6 +113,7 @@ def publish_draft(
             content,
             version_string=version_string,
             message=message or words.get("message", ""),
+            allow_secret=allow_secret,
         )
         if draft:
             record(actor, "draft.saved", draft, team_id=prompt.team_id, after={"number": saved.number})

@@ -11,7 +11,7 @@ from django.urls import reverse
 from promptlab.accounts.access import SYSTEM
 from promptlab.audit.models import AuditEntry
 from prompts.models import Deployment, Prompt, Version
-from prompts.services import authoring, collecting
+from prompts.services import authoring, collecting, fields
 from tests.support.cast import Cast
 from tests.support.make import make_live, make_prompt, make_user, make_version, newest
 
@@ -370,3 +370,44 @@ def test_every_write_is_in_the_activity_log_under_the_persons_name(cast: Cast) -
     signed_in(cast.ann).post(ADD, {"title": "Logged", "text": "Hi"})
     entry = AuditEntry.objects.get(verb="prompt.created")
     assert (entry.actor_kind, entry.actor_id, entry.actor_label) == ("user", cast.ann.pk, "Ann")
+
+
+def test_a_new_prompt_is_given_its_fields_and_its_kind_of_model(cast: Cast) -> None:
+    fields.create_field(SYSTEM, cast.team.pk, key="audience", title="Who reads it")
+    fields.create_field(SYSTEM, cast.team.pk, key="size", title="Size", type="number")
+    ann = signed_in(cast.ann)
+    assert "Who reads it" in ann.get(ADD).content.decode()
+    sent = {"title": "Greeting", "text": "Hello.", "model_type": "chat", "metadata_audience": "Nurses"}
+    wrong = ann.post(ADD, {**sent, "metadata_size": "many"}).content.decode()
+    assert 'href="#id_metadata_size"' in wrong and not Prompt.objects.exists()
+    ann.post(ADD, {**sent, "metadata_size": ""})
+    made = Prompt.objects.get()
+    assert (made.model_type, [(one.field.key, one.value) for one in made.metadata.all()]) == (
+        "chat",
+        [("audience", "Nurses")],
+    )
+    settings = page_of(made, "settings")
+    assert 'value="chat"' in ann.get(settings).content.decode()
+    ann.post(settings, {"title": "Greeting", "model_type": "reasoning", "metadata_audience": "Nurses"})
+    made.refresh_from_db()
+    assert made.model_type == "reasoning"
+
+
+def test_an_administrator_lets_through_what_looks_like_a_key(cast: Cast) -> None:
+    """A writer is refused and not even asked; the reason is in the activity log, the key is not."""
+    canary = "sk-" + "proj-" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7"
+    sent = {"title": "Greeting", "text": f"Use {canary}.", "allow_secret": "An example, revoked."}
+    ann, cleo = signed_in(cast.ann), signed_in(cast.cleo)
+    assert "allow_secret" not in ann.get(ADD).content.decode() and "allow_secret" in cleo.get(ADD).content.decode()
+    assert "Line 1 has a key of a model provider." in ann.post(ADD, sent).content.decode()
+    assert "Line 1 has a key" in cleo.post(ADD, {**sent, "allow_secret": ""}).content.decode()
+    assert not Prompt.objects.exists()
+    assert cleo.post(ADD, sent).status_code == 302
+    assert AuditEntry.objects.get(verb="secret.allowed").note == "An example, revoked."
+    prompt = make_prompt(cast.team, "Hello.", title="Other")
+    page, again = page_of(prompt), new_version(prompt, text=f"Hello {canary}.", allow_secret="The same example.")
+    assert "allow_secret" not in ann.get(page).content.decode() and "allow_secret" in cleo.get(page).content.decode()
+    assert "has a key of a model provider" in ann.post(page, again).content.decode()
+    cleo.post(page, again)
+    assert newest(prompt).number == 2
+    assert AuditEntry.objects.filter(verb="secret.allowed").count() == 2

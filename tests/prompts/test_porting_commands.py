@@ -156,3 +156,19 @@ def test_everybody_may_download_and_only_writers_upload(cast: Cast) -> None:
     assert "Download" in page
     assert 'name="file"' not in page
     assert vic.post(URL, {"text": FILE.decode()}).status_code == 403
+
+
+def test_one_prompt_is_downloaded_in_every_format_and_other_versions(cast: Cast) -> None:
+    prompt = make_prompt(cast.team, "First.", title="Greeting")
+    make_version(prompt, "Second.")
+    make_prompt(cast.team, title="Other")
+    vic = signed_in(cast.vic)
+    link = f"{URL}?only=greeting"
+    assert link in vic.get(f"/admin/prompts/prompt/{prompt.pk}/change/").content.decode()
+    assert 'value="greeting"' in vic.get(link).content.decode()
+    for format in ("yaml", "prompt.yml", "dotprompt", "prompty"):
+        file = vic.get(URL, {"format": format, "only": "greeting"})
+        assert "attachment" in file.headers["Content-Disposition"] and b"Second." in file.content, format
+    assert b"First." not in vic.get(URL, {"format": "yaml", "only": "greeting", "versions": "newest"}).content
+    for wrong in ({"only": ""}, {"only": "nobody"}):
+        assert 'href="#id_only"' in vic.get(URL, {"format": "prompty", **wrong}).content.decode(), wrong

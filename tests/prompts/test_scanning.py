@@ -115,6 +115,14 @@ def test_an_administrator_lets_it_through_with_a_reason_once(api: Api) -> None:
     assert api.post("/api/v1/prompts/greeting/versions/2/fork", {"title": "Copy"}).status_code == 201
 
 
+def test_a_draft_with_one_is_saved_with_a_reason(team: Any, api: Api) -> None:
+    prompt = make_prompt(team, "Hi.", title="Greeting")
+    path, body = "/api/v1/prompts/greeting/draft/save", {"content": CANARY}
+    assert api.post(path, body).json()["code"] == "secret_in_text"
+    assert api.post(path, {**body, "allow_secret": "An example."}).status_code == 201
+    assert prompt.versions.count() == 2
+
+
 def test_a_writer_cannot_let_it_through(team: Any, api: Api) -> None:
     prompt = make_prompt(team, "Hi.", title="Greeting")
     writer = Api(make_key(team, "write")[1])
