@@ -39,7 +39,7 @@ class Explanation:
 
 def explain(receipt: Receipt) -> Explanation:
     """Return what the receipt stands for: five queries at most. Raises ReceiptInvalid when its rows are gone."""
-    version = Version.objects.select_related("prompt").filter(pk=receipt.version_id).first()
+    version = Version.objects.select_related("prompt__collection").filter(pk=receipt.version_id).first()
     environment = Environment.objects.filter(pk=receipt.environment_id).first()
     if version is None or environment is None or not version.checksum.startswith(receipt.checksum):
         raise ReceiptInvalid

@@ -17,7 +17,6 @@ from promptlab.chat.api.views import UpstreamOut, sent_for
 from promptlab.chat.explaining import Explanation, explain
 from promptlab.chat.models import Message
 from promptlab.lib.errors import NotFound
-from prompts.models import Prompt
 
 
 class RuleOut(serializers.Serializer[Any]):
@@ -66,7 +65,8 @@ class Explain(HouseView):
         read = receipts.read(receipt)
         require(self.principal, "prompt.read", read.team_id)
         found = explain(read)
-        if not Prompt.objects.visible_to(self.principal).filter(pk=found.version.prompt_id).exists():
+        collection = found.version.prompt.collection
+        if collection is not None and not collection.is_seen_by(self.principal):
             raise NotFound
         may_see_chats = self.principal.may("chat.read", read.team_id)
         return Response(ExplanationOut(_shape(found, with_answer=may_see_chats)).data)
