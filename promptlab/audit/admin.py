@@ -73,6 +73,7 @@ SENTENCES: dict[str, Any] = {
     "prompt.imported": _("imported %(what)s"),
     "rating.given": _("gave stars to %(what)s"),
     "rating.taken_back": _("took back the stars of %(what)s"),
+    "secret.allowed": _("let through what looks like a key in %(what)s"),
     "tag.renamed": _("renamed the tag %(what)s"),
     "tag.merged": _("merged the tag %(what)s into another"),
     "tag.deleted": _("deleted the tag %(what)s"),
@@ -114,7 +115,10 @@ SENTENCES: dict[str, Any] = {
 
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "live": (_("What is live"), ("deployment.",)),
-    "texts": (_("Prompts and versions"), ("prompt.", "version.", "draft.", "comment.", "collection.")),
+    "texts": (
+        _("Prompts and versions"),
+        ("prompt.", "version.", "draft.", "comment.", "collection.", "tag.", "rating.", "favourite.", "secret."),
+    ),
     "experiments": (_("Experiments"), ("experiment.", "ramp.")),
     "people": (_("People and teams"), ("member.", "person.", "team.")),
     "keys": (_("API keys"), ("key.",)),
