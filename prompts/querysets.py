@@ -362,3 +362,70 @@ class ScheduledDeploymentQuerySet(OfTeam):
     def with_names(self) -> Self:
         """Return rows with everything a sentence about them needs."""
         return self.select_related("prompt", "environment", "version")
+
+
+class SuiteQuerySet(OfTeam):
+    """Test suites. One of a prompt is as private as the prompt."""
+
+    seen_with = "prompt__"
+
+    def active(self) -> Self:
+        """Return what is not archived."""
+        return self.filter(archived_at=None)
+
+    def for_prompt(self, prompt: Any) -> Self:
+        """Return the suites that fit a prompt: its own, and those of all prompts of its team."""
+        return self.active().filter(Q(prompt=prompt) | Q(prompt=None), team=prompt.team_id)
+
+    def with_counts(self) -> Self:
+        """Annotate `case_count`, and fetch the prompt."""
+        return self.select_related("prompt").annotate(case_count=counted(_model("SuiteCase").objects.all(), "suite"))
+
+
+class SuiteCaseQuerySet(OfTeam):
+    path = "suite__team_id"
+    seen_with = "suite__prompt__"
+
+    def with_checks(self) -> Self:
+        """Return cases with their checks: two queries."""
+        return self.prefetch_related("checks")
+
+
+class SuiteCheckQuerySet(OfTeam):
+    path = "suite__team_id"
+    seen_with = "suite__prompt__"
+
+
+class SuiteRunQuerySet(OfTeam):
+    path = "suite__team_id"
+    seen_with = "version__prompt__"
+
+    def open(self) -> Self:
+        """Return what waits or runs."""
+        return self.filter(state__in=("queued", "running"))
+
+    def free_at(self, moment: datetime) -> Self:
+        """Return the open runs that no process works on."""
+        return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=moment))
+
+    def with_names(self) -> Self:
+        """Return runs with everything a sentence about them needs, without their plans."""
+        return self.select_related("suite", "version__prompt", "environment").defer("plan")
+
+    def with_counts(self) -> Self:
+        """Annotate how many results there are, by state: `total`, `passed`, `failed`, `errors`, `lost`, `done`."""
+        rows = _model("SuiteResult").objects.all()
+        ended = ("passed", "failed", "error", "lost", "cancelled")
+        return self.annotate(
+            total=counted(rows, "run"),
+            passed=counted(rows.filter(state="passed"), "run"),
+            failed=counted(rows.filter(state="failed"), "run"),
+            errors=counted(rows.filter(state="error"), "run"),
+            lost=counted(rows.filter(state="lost"), "run"),
+            done=counted(rows.filter(state__in=ended), "run"),
+        )
+
+
+class SuiteResultQuerySet(OfTeam):
+    path = "run__suite__team_id"
+    seen_with = "run__version__prompt__"

@@ -10,6 +10,7 @@ from prompts.models.review import Comment, Mention, ReviewDecision, ReviewReques
 from prompts.models.schedule import FreezeWindow, ScheduledDeployment
 from prompts.models.search import SearchDocument
 from prompts.models.serving import ServingProcess, ServingStep
+from prompts.models.testcase import Suite, SuiteCase, SuiteCheck, SuiteRequirement, SuiteResult, SuiteRun
 from prompts.models.version import SnippetUse, Version
 
 __all__ = [
@@ -36,6 +37,12 @@ __all__ = [
     "ServingStep",
     "SnippetUse",
     "Standing",
+    "Suite",
+    "SuiteCase",
+    "SuiteCheck",
+    "SuiteRequirement",
+    "SuiteResult",
+    "SuiteRun",
     "Tag",
     "Version",
 ]

@@ -1,0 +1,240 @@
+"""Test suites: cases with checks, runs of them over versions and models, and which environments ask for them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from promptlab.accounts.models import Team, User
+from prompts.checks import KINDS
+from prompts.models.deployment import Environment
+from prompts.models.prompt import Prompt
+from prompts.models.version import Version
+from prompts.querysets import (
+    SuiteCaseQuerySet,
+    SuiteCheckQuerySet,
+    SuiteQuerySet,
+    SuiteResultQuerySet,
+    SuiteRunQuerySet,
+)
+
+NANO: Final = 1_000_000_000
+"""Money is counted in billionths of a dollar: whole numbers add up exactly on both databases."""
+
+
+class Suite(models.Model):
+    """What answers are held against. Of one prompt, or of all prompts of the team.
+
+    `revision` grows whenever `checksum` changes, which covers cases and checks: verdicts are bound to it.
+    """
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    prompt = models.ForeignKey(
+        Prompt, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("prompt")
+    )
+    name = models.CharField(_("short name"), max_length=100)
+    description = models.CharField(_("what it is about"), max_length=500, blank=True)
+    revision = models.PositiveIntegerField(_("revision"), default=1)
+    checksum = models.CharField(max_length=64, blank=True)
+    archived_at = models.DateTimeField(_("archived"), null=True, blank=True)
+    created_at = models.DateTimeField(_("made"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    objects = SuiteQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("test suite")
+        verbose_name_plural = _("test suites")
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], condition=Q(archived_at=None), name="suite_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SuiteCase(models.Model):
+    """One question: what fills the blanks, what is said after the prompt, and what is expected.
+
+    `is_required`: a version that fails it where the live one passes does not go live. `tags` are words with blanks between.
+    """
+
+    suite = models.ForeignKey(Suite, models.CASCADE, related_name="cases", verbose_name=_("test suite"))
+    name = models.CharField(_("name"), max_length=100)
+    variables = models.JSONField(_("blanks"), default=dict, blank=True)
+    messages = models.JSONField(_("what is said"), default=list, blank=True)
+    expected = models.TextField(_("expected answer"), blank=True)
+    tags = models.CharField(_("tags"), max_length=500, blank=True)
+    is_required = models.BooleanField(_("required"), default=False)
+    repeats = models.PositiveSmallIntegerField(_("times asked"), default=1)
+
+    objects = SuiteCaseQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("case")
+        verbose_name_plural = _("cases")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["suite", "name"], name="case_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def tag_list(self) -> list[str]:
+        return self.tags.split()
+
+
+class SuiteCheck(models.Model):
+    """Something that an answer has to be: of one case, or without one of every case."""
+
+    suite = models.ForeignKey(Suite, models.CASCADE, related_name="checks", verbose_name=_("test suite"))
+    case = models.ForeignKey(SuiteCase, models.CASCADE, null=True, blank=True, related_name="checks")
+    kind = models.CharField(_("check"), max_length=20, choices=[(kind, kind) for kind in KINDS])
+    options = models.JSONField(_("options"), default=dict, blank=True)
+
+    objects = SuiteCheckQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("check")
+        verbose_name_plural = _("checks")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class SuiteRequirement(models.Model):
+    """An environment lets nothing go live that is worse by this suite than what is live there."""
+
+    environment = models.ForeignKey(Environment, models.CASCADE, related_name="+", verbose_name=_("environment"))
+    suite = models.ForeignKey(Suite, models.CASCADE, related_name="+", verbose_name=_("test suite"))
+
+    class Meta:
+        verbose_name = _("required test suite")
+        verbose_name_plural = _("required test suites")
+        ordering = ["suite__name", "id"]
+        constraints = [models.UniqueConstraint(fields=["environment", "suite"], name="suite_required_once")]
+
+    def __str__(self) -> str:
+        return f"{self.suite} in {self.environment}"
+
+
+class SuiteRun(models.Model):
+    """One version asked everything, by some models. `plan` is the suite as it was: later edits change no run.
+
+    `snippets` and `judges` are the versions (ids, by name) that were put in, and that judge. One process works on it at a
+    time: whose `lease` it holds until `lease_until`. Money is reserved before a call and settled after it; what a call
+    cost that was lost counts as the most it could have cost.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
+        RUNNING = "running", _("Running")
+        FINISHED = "finished", _("Finished")
+        CANCELLED = "cancelled", _("Cancelled")
+        STOPPED = "stopped", _("Stopped")
+
+    suite = models.ForeignKey(Suite, models.PROTECT, related_name="+", verbose_name=_("test suite"))
+    suite_revision = models.PositiveIntegerField(_("revision of the suite"))
+    suite_checksum = models.CharField(max_length=64)
+    version = models.ForeignKey(Version, models.PROTECT, related_name="+", verbose_name=_("version"))
+    version_checksum = models.CharField(max_length=64)
+    environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("texts as in"))
+    asked_models = models.JSONField(_("models"), default=list)
+    snippets = models.JSONField(default=dict, blank=True)
+    judges = models.JSONField(default=dict, blank=True)
+    plan = models.JSONField(default=list)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
+    reason = models.CharField(_("why it stopped"), max_length=300, blank=True)
+    max_calls = models.PositiveIntegerField(_("calls at most"))
+    calls = models.PositiveIntegerField(_("calls"), default=0)
+    budget_nanousd = models.BigIntegerField(_("budget"))
+    reserved_nanousd = models.BigIntegerField(default=0)
+    spent_nanousd = models.BigIntegerField(_("spent"), default=0)
+    unpriced_calls = models.PositiveIntegerField(_("calls without a price"), default=0)
+    note = models.CharField(_("why"), max_length=300, blank=True)
+    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("who"))
+    requested_label = models.CharField(_("who"), max_length=200)
+    created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+    started_at = models.DateTimeField(_("began"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    lease = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    objects = SuiteRunQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["version", "suite", "-id"], name="suite_run_of_version"),
+            models.Index(fields=["state", "lease_until"], name="suite_run_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.suite} on {self.version}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (self.State.QUEUED, self.State.RUNNING)
+
+    @property
+    def spent_usd(self) -> Decimal:
+        return Decimal(self.spent_nanousd) / NANO
+
+    @property
+    def budget_usd(self) -> Decimal:
+        return Decimal(self.budget_nanousd) / NANO
+
+
+class SuiteResult(models.Model):
+    """One answer of a run: a case, asked the n-th time, of one model. `place` is the case's in the run's plan.
+
+    `asked` is written before the call; a row that is found so after its process died is `lost`, and is not asked again.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        ASKED = "asked", _("Asked")
+        PASSED = "passed", _("Passed")
+        FAILED = "failed", _("Failed")
+        ERROR = "error", _("No answer")
+        LOST = "lost", _("Lost")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    run = models.ForeignKey(SuiteRun, models.CASCADE, related_name="results", verbose_name=_("run"))
+    place = models.PositiveIntegerField(_("case"))
+    case_name = models.CharField(_("case"), max_length=100)
+    is_required = models.BooleanField(_("required"), default=False)
+    repeat = models.PositiveSmallIntegerField(_("time asked"), default=1)
+    model = models.CharField(_("model"), max_length=100)
+    state = models.CharField(_("outcome"), max_length=10, choices=State.choices, default=State.WAITING)
+    text = models.TextField(_("answer"), blank=True)
+    outcomes = models.JSONField(_("checks"), default=list, blank=True)
+    problem = models.CharField(_("what went wrong"), max_length=300, blank=True)
+    latency_ms = models.PositiveIntegerField(_("time"), null=True, blank=True)
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+    cost_usd = models.DecimalField(_("cost"), max_digits=18, decimal_places=9, null=True, blank=True)
+    reserved_nanousd = models.BigIntegerField(default=0)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = SuiteResultQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("result")
+        verbose_name_plural = _("results")
+        ordering = ["run", "place", "model", "repeat"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "place", "model", "repeat"], name="suite_result_once"),
+        ]
+        indexes = [models.Index(fields=["run", "state"], name="suite_result_state")]
+
+    def __str__(self) -> str:
+        return f"{self.case_name} ({self.model})"
