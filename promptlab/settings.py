@@ -135,6 +135,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "feedback.*": {"queue": "ingest"},
     "chat.*": {"queue": "ingest"},
+    "prompts.run_suite": {"queue": "llm"},
     "prompts.*": {"queue": "default"},
     "experiments.*": {"queue": "default"},
     "hooks.*": {"queue": "default"},
@@ -148,6 +149,7 @@ CELERY_BEAT_SCHEDULE = {
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
     "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
+    "sweep-suite-runs": {"task": "prompts.sweep_suite_runs", "schedule": 5.0, "options": {"expires": 10}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
     "tick-ramps": {"task": "experiments.tick_ramps", "schedule": 30.0, "options": {"expires": 30}},
     "recount-uses": {"task": "prompts.recount_uses", "schedule": 900.0, "options": {"expires": 600}},
@@ -362,6 +364,8 @@ CHAT_STREAMS_PER_KEY = env_int("CHAT_STREAMS_PER_KEY", 200, minimum=1)
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 GENERATE_MAX_TOKENS = env_int("GENERATE_MAX_TOKENS", 4096, minimum=1)
 BUDGET_MAX_TOKENS = env_int("BUDGET_MAX_TOKENS", 4096, minimum=1)
+SUITE_CALLS_AT_ONCE = env_int("SUITE_CALLS_AT_ONCE", 8, minimum=1)
+SUITE_BUDGET_USD = env_float("SUITE_BUDGET_USD", 5.0, minimum=0.0)
 GENERATE_CACHE_S = env_int("GENERATE_CACHE_S", 3600, minimum=1)
 GENERATE_CACHE_MAX_S = env_int("GENERATE_CACHE_MAX_S", 86_400, minimum=1)
 LLM_ALLOWED_PRIVATE = env_list("LLM_ALLOWED_PRIVATE")

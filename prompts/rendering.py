@@ -6,6 +6,7 @@ What is included must have been put in before (`kernel.template.inline_content`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from promptlab_sdk.kernel import contract, template
 from promptlab_sdk.kernel.spec import JINJA2, Content, Message
@@ -16,6 +17,8 @@ from prompts import sandbox
 from prompts.errors import TemplateFailed, TemplateTooCostly, TextInvalid, VariablesInvalid
 
 Placeholders = Mapping[str, Sequence[Message]]
+SCHEMA_NAME = "answer"
+"""What the shape of an answer is called where a model asks for a name."""
 
 
 def render(
@@ -41,6 +44,15 @@ def render(
         raise VariablesInvalid(
             str(error), code="bad_value", problems=[_problem(error.name, "bad_value", str(error))]
         ) from error
+
+
+def parameters_of(content: Content) -> dict[str, Any]:
+    """Return the model settings that content asks for beside its own parameters: where to stop, tools, the answer's shape."""
+    said: dict[str, Any] = {"stop": list(content.stop), "tools": [dict(tool) for tool in content.tools]}
+    if content.output_schema:
+        shape = {"name": SCHEMA_NAME, "schema": dict(content.output_schema)}
+        said["response_format"] = {"type": "json_schema", "json_schema": shape}
+    return {name: value for name, value in said.items() if value}
 
 
 def invalid(problems: Iterable[contract.Problem]) -> VariablesInvalid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from prompts.services import scheduling, serving, standing
+from prompts.services import scheduling, serving, suite_runs, testing
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -23,3 +24,13 @@ def forget_processes() -> None:
 def recount_uses() -> None:
     """Leave out of prompts' uses the days that are over."""
     standing.recount()
+@shared_task(name=suite_runs.RUN_TASK, time_limit=900)
+def run_suite(run_id: int) -> None:
+    """Ask what a run of a test suite has to ask."""
+    testing.work_on(run_id)
+
+
+@shared_task(name=testing.SWEEP_TASK)
+def sweep_suite_runs() -> None:
+    """Have somebody take up the runs that nobody works on."""
+    testing.sweep()

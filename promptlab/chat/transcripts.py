@@ -17,8 +17,6 @@ from prompts.errors import VariablesInvalid
 
 HISTORY = ("history", "messages")
 """Placeholders that stand for the conversation so far."""
-SCHEMA_NAME = "answer"
-"""What the shape of an answer is called where a model asks for a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +83,7 @@ def upstream_parameters(answer: Message) -> dict[str, Any]:
     """
     if answer.version is None:
         return dict(answer.parameters)
-    content = answer.version.content
-    said: dict[str, Any] = {"stop": list(content.stop), "tools": [dict(tool) for tool in content.tools]}
-    if content.output_schema:
-        shape = {"name": SCHEMA_NAME, "schema": dict(content.output_schema)}
-        said["response_format"] = {"type": "json_schema", "json_schema": shape}
-    return {**{name: value for name, value in said.items() if value}, **answer.parameters}
+    return {**rendering.parameters_of(answer.version.content), **answer.parameters}
 
 
 def _generated(answer: Message) -> list[llm.ChatMessage]:

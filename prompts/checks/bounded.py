@@ -55,7 +55,7 @@ class _Child:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(asked).encode() + b"\n")
         process.stdin.flush()
-        if not wait([process.stdout], limit_s):  # type: ignore[list-item]  (anything with a fileno, on a Unix)
+        if not wait([process.stdout.fileno()], limit_s):
             self._end()
             return Outcome(None, f"It took longer than {limit_s:g} s. Make the check simpler.")
         return Outcome(**json.loads(process.stdout.readline()))
@@ -77,7 +77,7 @@ class _Child:
         asked = {"kind": "is_json", "options": {}, "answer": asdict(Answer("1"))}
         process.stdin.write(json.dumps(asked).encode() + b"\n")
         process.stdin.flush()
-        if wait([process.stdout], START_S):  # type: ignore[list-item]
+        if wait([process.stdout.fileno()], START_S):
             process.stdout.readline()
 
     def _end(self) -> None:

@@ -36,6 +36,11 @@ class Environment(models.Model):
     def __str__(self) -> str:
         return self.name.capitalize()
 
+    @property
+    def suite_names(self) -> list[str]:
+        """The test suites it asks for, by name; a query unless `requirements__suite` were fetched."""
+        return [one.suite.name for one in self.requirements.select_related("suite")]
+
 
 class DeploymentEvent(models.Model):
     """One move of a pointer. `restores` is the earlier move that a rollback went back to.

@@ -111,7 +111,9 @@ class SuiteCheck(models.Model):
 class SuiteRequirement(models.Model):
     """An environment lets nothing go live that is worse by this suite than what is live there."""
 
-    environment = models.ForeignKey(Environment, models.CASCADE, related_name="+", verbose_name=_("environment"))
+    environment = models.ForeignKey(
+        Environment, models.CASCADE, related_name="requirements", verbose_name=_("environment")
+    )
     suite = models.ForeignKey(Suite, models.CASCADE, related_name="+", verbose_name=_("test suite"))
 
     class Meta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import Conflict, Invalid
 from prompts import resolve, revisions
 from prompts.errors import EnvironmentInUse
-from prompts.models import Environment, FreezeWindow
+from prompts.models import Environment, FreezeWindow, Suite, SuiteRequirement
 
 DEFAULTS = ("development", "staging", "production")
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,35}\Z")
@@ -100,29 +101,48 @@ def named(team_id: int, name: str) -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What to change of an environment; None leaves it as it is."""
+    """What to change of an environment; None leaves it as it is. `suites`: all the test suites it asks for, by name."""
 
     is_protected: bool | None = None
     approvals_needed: int | None = None
     four_eyes: bool | None = None
     position: int | None = None
+    suites: Sequence[str] | None = None
 
 
 def change_environment(actor: Principal, environment: Environment, rules: Rules) -> Environment:
-    """Change what an environment asks for before something goes live. The same again changes nothing."""
+    """Change what an environment asks for before something goes live. The same again changes nothing. Raises Invalid."""
     require(actor, "team.admin", environment.team_id)
     if rules.approvals_needed is not None and not 0 <= rules.approvals_needed <= MOST_APPROVALS:
         raise Invalid.field("approvals_needed", f"From 0 to {MOST_APPROVALS}.")
     with transaction.atomic():
         locked = lock(environment)
-        wanted = {name: value for name, value in asdict(rules).items() if value not in (None, getattr(locked, name))}
+        said = {name: value for name, value in asdict(rules).items() if name != "suites"}
+        wanted = {name: value for name, value in said.items() if value not in (None, getattr(locked, name))}
+        before = {name: getattr(locked, name) for name in wanted}
+        for name, value in wanted.items():
+            setattr(locked, name, value)
+        locked.save(update_fields=list(wanted))
+        if rules.suites is not None and (had := locked.suite_names) != sorted(set(rules.suites)):
+            before["suites"], wanted["suites"] = had, _require_suites(locked, rules.suites)
         if wanted:
-            before = {name: getattr(locked, name) for name in wanted}
-            for name, value in wanted.items():
-                setattr(locked, name, value)
-            locked.save(update_fields=list(wanted))
             record(actor, "environment.changed", locked, team_id=locked.team_id, before=before, after=wanted)
     return locked
+
+
+def _require_suites(environment: Environment, names: Sequence[str]) -> list[str]:
+    """Have the environment ask for these test suites and no others; return their names. Raises Invalid."""
+    suites = {one.name: one for one in Suite.objects.active().filter(team_id=environment.team_id, name__in=names)}
+    for name in names:
+        if name not in suites:
+            raise Invalid.field("suites", f"There is no test suite {name[:100]!r}.", code="suite_not_found")
+    rows = SuiteRequirement.objects.filter(environment=environment)
+    rows.exclude(suite__in=suites.values()).delete()
+    known = set(rows.values_list("suite_id", flat=True))
+    SuiteRequirement.objects.bulk_create(
+        SuiteRequirement(environment=environment, suite=one) for one in suites.values() if one.pk not in known
+    )
+    return sorted(suites)
 
 
 def freeze(

@@ -12,7 +12,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import Conflict, Invalid
 from prompts.errors import EnvironmentFrozen, LiveInProtected, ReviewRequired
 from prompts.models import Deployment, Environment, FreezeWindow, Prompt, Version
-from prompts.services import reviewing
+from prompts.services import reviewing, suite_gate
 
 SHORTEST_REASON = 10
 MOST_NAMES = 20
@@ -25,7 +25,7 @@ def check(actor: Principal, version: Version, environment: Environment, *, break
     """Raise what forbids putting the version live; with a `break_glass` reason record that it was passed, and return.
 
     To be called in the transaction that holds the environment's row, with that row.
-    Raises EnvironmentFrozen, ReviewRequired; Forbidden or Invalid when the glass may not be broken.
+    Raises EnvironmentFrozen, ReviewRequired, SuiteNotGreen; Forbidden or Invalid when the glass may not be broken.
     """
     found = obstacles(actor, version, environment)
     if not found:
@@ -61,7 +61,7 @@ def obstacles(actor: Principal, version: Version, environment: Environment) -> l
     missing = _missing(actor, version, environment)
     if missing > 0:
         found.append(_review_required(version, environment, missing))
-    return found
+    return [*found, *suite_gate.obstacles(version, environment)]
 
 
 def current_freeze(environment: Environment) -> FreezeWindow | None:

@@ -15,7 +15,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import Invalid
 from prompts.errors import NotInReview, PersonsOnly, PromptArchived, SelfApproval
 from prompts.models import Environment, ReviewDecision, ReviewRequest, Version
-from prompts.services import telling
+from prompts.services import suite_gate, telling
 
 State = ReviewRequest.State
 Decision = ReviewDecision.Decision
@@ -25,7 +25,10 @@ SHORTEST_COMMENT = 10
 
 
 def submit_for_review(actor: Principal, version: Version, *, note: str = "") -> tuple[ReviewRequest, bool]:
-    """Ask for a review; return the request with True, or the standing one with False. Raises PromptArchived."""
+    """Ask for a review; return the request with True, or the standing one with False. Raises PromptArchived.
+
+    The test suites that an environment of the team asks for are run on it, where they were not.
+    """
     require(actor, "prompt.write", version.prompt.team_id)
     if version.prompt.archived_at is not None:
         raise PromptArchived(prompt=version.prompt.title)
@@ -40,6 +43,7 @@ def submit_for_review(actor: Principal, version: Version, *, note: str = "") -> 
         _mark(version, Version.ReviewState.IN_REVIEW)
         _record(actor, "version.submitted", version, note=note)
         telling.of_request(actor, version, reviewers(version), note)
+        suite_gate.queue_for_review(actor, version)
     return request, True
 
 

@@ -30,6 +30,7 @@ from promptlab.chat.services.sweeping import close_abandoned
 from promptlab.chat.services.turn import TurnInput, TurnPlan, prepare_turn
 from promptlab.hooks.models import OutboxEvent
 from promptlab.hooks.tasks import send_mails
+from promptlab.llm.ceiling import worst_case
 from promptlab.llm.errors import ProviderUnavailable
 from promptlab.llm.keeping import forget
 from promptlab.llm.providers import scripted
@@ -214,9 +215,9 @@ def test_the_dearest_way_is_reserved() -> None:
         price_list.set_price(SYSTEM, one, model="m", token="cache_write", usd_per_million=Decimal(2 * usd))
     routes = [llm.Route(provider=name, kind="server", model="m") for name in ("cheap", "dear")]
     request = llm.CompletionRequest([llm.ChatMessage("user", "é" * 100)], "m", {"max_tokens": 7}, routes=tuple(routes))
-    most = reserving.worst_case(request, team.pk)
+    most = worst_case(request, team.pk)
     assert most is not None and most >= (2 * 200 + 7) * 1000 * 1000
-    cheap = reserving.worst_case(replace(request, routes=tuple(routes[:1])), team.pk)
+    cheap = worst_case(replace(request, routes=tuple(routes[:1])), team.pk)
     assert cheap is not None and most == 1000 * cheap
 
 

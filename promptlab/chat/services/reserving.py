@@ -6,10 +6,9 @@ calls at the same time never spend more than there is. Rows are always taken in 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -28,11 +27,9 @@ from promptlab.hooks.services.mailing import Page
 from promptlab.hooks.services.outbox import emit
 from promptlab.lib.logs import get_logger
 from promptlab.lib.metrics import Counter, Gauge
-from promptlab.llm import pricing
+from promptlab.llm.ceiling import worst_case
 
 log = get_logger(__name__)
-TOKENS_AROUND = 16
-"""What a provider's frame around a message takes at most, and that around the whole talk."""
 WARN_AT_PERCENT = 80
 BATCH = 500
 refused = Counter("promptlab_budget_refusals_total", "Calls that a budget had no room for.", ("of",))
@@ -46,33 +43,6 @@ def paying(team_id: int, key_id: int | None, prompt_id: int | None, experiment_i
 def usual_parameters(rules: Sequence[Rule]) -> dict[str, int]:
     """Return the model settings of whoever says nothing: an answer that a budget pays for has a limit in any case."""
     return {"max_tokens": settings.BUDGET_MAX_TOKENS} if rules else {}
-
-
-def worst_case(request: llm.CompletionRequest, team_id: int) -> int | None:
-    """Return the most that an answer can cost by any of its ways, in billionths of a dollar; None: nobody knows.
-
-    A token is a byte at least, so nothing is counted. All of the input may be written to the provider's cache, and all of
-    the output may be reasoning.
-    """
-    said = sum(len(_bytes_of(message)) + TOKENS_AROUND for message in request.messages)
-    told = len(json.dumps(dict(request.parameters), ensure_ascii=False, default=str).encode())
-    tokens_in, tokens_out = said + told + TOKENS_AROUND, _longest(request)
-    usages = (
-        llm.Usage(tokens_in, tokens_out),
-        llm.Usage(tokens_in, tokens_out, cache_write_tokens=tokens_in, reasoning_tokens=tokens_out),
-    )
-    ways = [(route.provider, route.model) for route in request.routes]
-    if not ways:
-        info = llm.resolve(request.model)
-        ways = [(info.provider, info.name)]
-    now = timezone.now()
-    costs = [
-        pricing.price(team_id, provider, model, usage, now, asked=request.model).cost_usd
-        for provider, model in ways
-        for usage in usages
-    ]
-    known = [cost for cost in costs if cost is not None]
-    return int((max(known) * NANO).to_integral_value(ROUND_CEILING)) if len(known) == len(costs) else None
 
 
 def reserve(answer: Message, request: llm.CompletionRequest, team_id: int, rules: Sequence[Rule]) -> None:
@@ -206,16 +176,6 @@ def _warn(period: BudgetPeriod) -> None:
     }
     where = Page("chat_budget_change", budget.pk)
     mailing.tell(SYSTEM, MailKind.BUDGET_NEAR, people, budget.team_id, where, **facts)
-
-
-def _longest(request: llm.CompletionRequest) -> int:
-    wanted = request.parameters.get("max_tokens")
-    return wanted if isinstance(wanted, int) else settings.BUDGET_MAX_TOKENS
-
-
-def _bytes_of(message: llm.ChatMessage) -> bytes:
-    calls = json.dumps([dict(call) for call in message.tool_calls]) if message.tool_calls else ""
-    return f"{message.role}{message.content}{calls}{message.tool_call_id}".encode(errors="replace")
 
 
 def _plain(amount: Decimal) -> str:

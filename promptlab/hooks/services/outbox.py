@@ -31,6 +31,7 @@ TYPES = (
     "ramp.completed",
     "ramp.aborted",
     "budget.exceeded",
+    "suite.finished",
 )
 """What can be asked for: exactly what happens somewhere in the house (tests/hooks/test_sending.py)."""
 MAX_BYTES = 18_000

@@ -1,0 +1,103 @@
+"""What is asked of models in a run of a test suite: the prompt with a case filled in, and judges with its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from promptlab_sdk.kernel.spec import Content, Message
+
+from promptlab import llm
+from promptlab.lib.errors import DomainError
+from promptlab.llm.routes import masks_of, routes_for
+from prompts import rendering, snippets
+from prompts.checks.cases import Case, Check
+from prompts.models import SuiteRun, Version
+
+PURPOSE: Final = "suite"
+JUDGING: Final = "judge"
+HISTORY: Final = ("history", "messages")
+"""Placeholders that stand for what is said in a case."""
+
+
+class Asking:
+    """Makes the requests of one run. Made once: the version's text with its snippets, and the judges', are read here."""
+
+    def __init__(self, run: SuiteRun) -> None:
+        self._team_id = run.suite.team_id
+        self._content = snippets.resolve_pinned(run.version, run.snippets).content
+        judges = Version.objects.select_related("prompt").in_bulk(list(run.judges.values()))
+        self._judges = {name: judges[pk].content for name, pk in run.judges.items()}
+
+    def answer(self, case: Case, model: str) -> llm.CompletionRequest:
+        """Return the request for a case. Raises what `rendering.render` raises, ModelOff, ProviderNotReady."""
+        return _request(self._team_id, messages_of(self._content, case), model, self._content, PURPOSE)
+
+    def verdict(self, check: Check, case: Case, answer: str) -> llm.CompletionRequest:
+        """Return the request to the judge of a check about an answer. Raises as `answer`."""
+        content = self._judges[check.options["prompt"]]
+        said = {
+            "answer": answer,
+            "rubric": check.options["rubric"],
+            "expected": case.expected,
+            "input": json.dumps([dict(case.variables), list(case.messages)], ensure_ascii=False),
+        }
+        asked = {name: value for name, value in said.items() if name in rendering.blanks_of(content)}
+        model = check.options["model"] or content.model
+        return _request(self._team_id, messages_of(content, Case("judge", asked)), model, content, JUDGING)
+
+
+def provider_of(team_id: int, model: str) -> str:
+    """Return who answers for a model, by whom calls at once are counted; of one that cannot be called, its own name."""
+    try:
+        routes = routes_for(team_id, model)
+        return routes[0].provider if routes else llm.resolve(model).provider
+    except llm.LLMError:
+        return model
+
+
+def messages_of(content: Content, case: Case) -> list[llm.ChatMessage]:
+    """Return what a model is sent for a case: as `/generate` sends a prompt alone, as `/chat` one that somebody talks to.
+
+    Raises VariablesInvalid, TemplateTooCostly, TemplateFailed.
+    """
+    said = tuple(Message(one["role"], one["content"]) for one in case.messages)
+    filled = rendering.render(content, case.variables, placeholders=dict.fromkeys(HISTORY, said))
+    if isinstance(filled, str):
+        parts = [Message("system" if said else "user", filled), *said]
+    elif any(part.placeholder in HISTORY for part in content.messages):
+        parts = list(filled)
+    else:
+        parts = [*filled, *said]
+    return [llm.ChatMessage(part.role, part.content) for part in parts]
+
+
+def problem_of(content: Content, case: Case) -> str:
+    """Return why a case cannot be asked of a prompt; empty when it can."""
+    try:
+        messages_of(content, case)
+    except DomainError as error:
+        return error.detail
+    return ""
+
+
+def _request(
+    team_id: int, messages: list[llm.ChatMessage], model: str, content: Content, purpose: str
+) -> llm.CompletionRequest:
+    name = model or llm.resolve("").name
+    parameters: Mapping[str, Any] = {
+        # A limit in any case: without one nobody knows what an answer may cost.
+        "max_tokens": settings.BUDGET_MAX_TOKENS,
+        **rendering.parameters_of(content),
+        **content.parameters,
+    }
+    return llm.CompletionRequest(
+        messages=messages,
+        model=name,
+        parameters=parameters,
+        purpose=purpose,
+        routes=routes_for(team_id, name),
+        masks=masks_of(team_id),
+    )
