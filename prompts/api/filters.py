@@ -26,6 +26,8 @@ from prompts.models import (
     Prompt,
     ReviewRequest,
     ScheduledDeployment,
+    SuiteResult,
+    SuiteRun,
 )
 from prompts.querysets import PromptQuerySet
 from prompts.services import fields
@@ -186,6 +188,27 @@ class CommentFilter(filters.FilterSet):
 
     class Meta:
         model = Comment
+        fields: list[str] = []
+
+
+class RunFilter(filters.FilterSet):
+    suite = filters.CharFilter(field_name="suite__name")
+    prompt_name = filters.CharFilter(field_name="version__prompt__name")
+    version = filters.NumberFilter(field_name="version__number")
+    state = filters.ChoiceFilter(choices=SuiteRun.State.choices)
+
+    class Meta:
+        model = SuiteRun
+        fields: list[str] = []
+
+
+class ResultFilter(filters.FilterSet):
+    state = filters.ChoiceFilter(choices=SuiteResult.State.choices)
+    model = filters.CharFilter()
+    case = filters.CharFilter(field_name="case_name")
+
+    class Meta:
+        model = SuiteResult
         fields: list[str] = []
 
 

@@ -295,6 +295,10 @@ class DeploymentOut(serializers.ModelSerializer[DeploymentEvent]):
 
 
 class EnvironmentOut(serializers.ModelSerializer[Environment]):
+    """An environment with what it asks for; `suites` are the test suites that have to be green."""
+
+    suites = serializers.ListField(source="suite_names", child=serializers.CharField())
+
     class Meta:
         model = Environment
-        fields = ["id", "name", "position", "revision", "is_protected", "approvals_needed", "four_eyes"]
+        fields = ["id", "name", "position", "revision", "is_protected", "approvals_needed", "four_eyes", "suites"]

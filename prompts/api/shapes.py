@@ -94,6 +94,11 @@ class RulesIn(serializers.Serializer[Any]):
     approvals_needed = serializers.IntegerField(required=False, min_value=0, max_value=10)
     four_eyes = serializers.BooleanField(required=False)
     position = serializers.IntegerField(required=False, min_value=0, max_value=1000)
+    suites = serializers.ListField(
+        child=serializers.CharField(max_length=100),
+        required=False,
+        help_text="The test suites it asks for, all of them.",
+    )
     team_id = serializers.IntegerField(required=False, write_only=True)
 
 

@@ -16,12 +16,15 @@ from prompts.api import (
     porting,
     reviews,
     standing,
+    suite_runs,
+    suites,
     versions,
     views,
 )
 
 P = r"^prompts/(?P<prompt>[^/@]+)"
 V = rf"{P}/versions/(?P<version>[^/]+)"
+S = r"^suites/(?P<suite>[^/]+)"
 
 HOT = heartbeats.ROUTES
 """Answered by `promptlab.asgi` before Django; named here, so that the API's description knows them in every process."""
@@ -72,6 +75,21 @@ urlpatterns = [
     re_path(r"^deployments/(?P<pk>\d+)/?$", deployments.DeploymentDetail.as_view()),
     re_path(r"^deployments/(?P<pk>\d+)/convergence/?$", convergence.DeploymentConvergence.as_view()),
     re_path(r"^environments/(?P<name>[^/]+)/convergence/?$", convergence.EnvironmentConvergence.as_view()),
+    re_path(r"^suites/?$", suites.SuiteList.as_view()),
+    re_path(rf"{S}/?$", suites.SuiteDetail.as_view()),
+    re_path(rf"{S}/cases/?$", suites.CaseList.as_view()),
+    re_path(rf"{S}/cases/(?P<pk>\d+)/?$", suites.CaseDetail.as_view()),
+    re_path(rf"{S}/import/?$", suites.CaseImport.as_view()),
+    re_path(rf"{S}/export/?$", suites.CaseExport.as_view()),
+    re_path(rf"{S}/estimate/?$", suite_runs.SuiteEstimate.as_view()),
+    re_path(rf"{S}/runs/?$", suite_runs.SuiteRuns.as_view()),
+    re_path(r"^runs/?$", suite_runs.RunList.as_view()),
+    re_path(r"^runs/(?P<pk>\d+)/?$", suite_runs.RunDetail.as_view()),
+    re_path(r"^runs/(?P<pk>\d+)/cancel/?$", suite_runs.RunCancel.as_view()),
+    re_path(r"^runs/(?P<pk>\d+)/go-on/?$", suite_runs.RunGoOn.as_view()),
+    re_path(r"^runs/(?P<pk>\d+)/results/?$", suite_runs.RunResults.as_view()),
+    re_path(r"^runs/(?P<pk>\d+)/compare/(?P<other>\d+)/?$", suite_runs.RunCompare.as_view()),
+    re_path(rf"{V}/verdicts/?$", suite_runs.VersionVerdicts.as_view()),
     re_path(r"^estimate/?$", estimating.Estimate.as_view()),
     re_path(r"^export/?$", porting.Export.as_view()),
     re_path(r"^import/?$", porting.Import.as_view()),

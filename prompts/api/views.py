@@ -60,7 +60,8 @@ class EnvironmentList(House):
     @extend_schema(responses=EnvironmentOut(many=True))
     def get(self, request: Request) -> Response:
         """List the environments with their revisions, in order. A team gets its first three with its first prompt."""
-        return Response(EnvironmentOut(Environment.objects.visible_to(self.principal), many=True).data)
+        rows = Environment.objects.visible_to(self.principal).prefetch_related("requirements")
+        return Response(EnvironmentOut(rows, many=True).data)
 
     @extend_schema(request=EnvironmentIn, responses={201: EnvironmentOut})
     def post(self, request: Request) -> Response:

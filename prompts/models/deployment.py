@@ -38,8 +38,8 @@ class Environment(models.Model):
 
     @property
     def suite_names(self) -> list[str]:
-        """The test suites it asks for, by name; a query unless `requirements__suite` were fetched."""
-        return [one.suite.name for one in self.requirements.select_related("suite")]
+        """The test suites it asks for, by name; a query unless its `requirements` were fetched."""
+        return sorted(one.suite.name for one in self.requirements.all())
 
 
 class DeploymentEvent(models.Model):

@@ -108,6 +108,13 @@ class SuiteCheck(models.Model):
         return self.kind
 
 
+class RequirementManager(models.Manager["SuiteRequirement"]):
+    """Requirements come with their suites: nobody asks for one without its name."""
+
+    def get_queryset(self) -> models.QuerySet[SuiteRequirement]:
+        return super().get_queryset().select_related("suite")
+
+
 class SuiteRequirement(models.Model):
     """An environment lets nothing go live that is worse by this suite than what is live there."""
 
@@ -115,6 +122,8 @@ class SuiteRequirement(models.Model):
         Environment, models.CASCADE, related_name="requirements", verbose_name=_("environment")
     )
     suite = models.ForeignKey(Suite, models.CASCADE, related_name="+", verbose_name=_("test suite"))
+
+    objects = RequirementManager()
 
     class Meta:
         verbose_name = _("required test suite")

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from promptlab import llm
-from promptlab.accounts.access import Principal
+from promptlab.accounts.access import Principal, require
 from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
 from prompts import snippets
@@ -75,12 +75,13 @@ def verdicts(version: Version, environment: Environment) -> list[Verdict]:
 def required(version: Version, environment: Environment) -> list[Suite]:
     """Return the suites that an environment asks for before versions of this prompt go live there."""
     fits = Q(suite__prompt=None) | Q(suite__prompt=version.prompt_id)
-    rows = SuiteRequirement.objects.filter(fits, environment=environment).select_related("suite")
+    rows = SuiteRequirement.objects.filter(fits, environment=environment)
     return [row.suite for row in rows.order_by("suite__name")]
 
 
 def request_missing(actor: Principal, version: Version, environment: Environment) -> list[SuiteRun]:
     """Ask for the runs without which there is no verdict on the version there: its own, and the live version's."""
+    require(actor, "prompt.write", version.prompt.team_id)
     made = []
     for suite in required(version, environment):
         for one in filter(None, (version, _live(version, environment))):

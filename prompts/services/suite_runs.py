@@ -90,7 +90,7 @@ def request_run(actor: Principal, suite: Suite, wanted: Wanted) -> SuiteRun:
     return run
 
 
-def estimate(actor: Principal, suite: Suite, wanted: Wanted) -> Estimate:
+def estimate_run(actor: Principal, suite: Suite, wanted: Wanted) -> Estimate:
     """Return what a run would be, without making one. Raises as `request_run`.
 
     For judges the answer is taken as long as it may become.
@@ -125,7 +125,7 @@ def cancel_run(actor: Principal, run: SuiteRun) -> SuiteRun:
     return locked
 
 
-def go_on(actor: Principal, run: SuiteRun, *, budget_usd: Decimal | None = None) -> SuiteRun:
+def resume_run(actor: Principal, run: SuiteRun, *, budget_usd: Decimal | None = None) -> SuiteRun:
     """Ask again what got no answer or was lost, and what is left of a run that stopped; it may cost more from then on.
 
     With nothing left to ask: changes nothing. Raises RunOver for one that was cancelled, Invalid.

@@ -20,7 +20,7 @@ from promptlab.accounts.models import Membership, Team
 from promptlab.chat.services.budgeting import set_budget
 from promptlab.chat.services.external import receipt_of
 from promptlab.llm.services import price_list
-from prompts.models import Environment
+from prompts.models import Environment, Prompt
 from tests.support.api import Api
 from tests.support.cast import Cast
 from tests.support.make import (
@@ -32,8 +32,10 @@ from tests.support.make import (
     make_prompt,
     make_provider,
     make_version,
+    newest,
 )
 from tests.support.ramps import make_ramp
+from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
 
@@ -206,6 +208,28 @@ CALLS = [
     Call("PATCH", "/models/{model}", "provider.admin", {"tier": "economy"}),
     Call("DELETE", "/models/{model}", "provider.admin"),
     Call("POST", "/estimate", "prompt.read", {"text": "Hello"}, is_own=True),
+    Call("GET", "/suites", "prompt.read", is_own=True),
+    Call("POST", "/suites", "prompt.write", {"name": "new"}, is_own=True),
+    Call("GET", "/suites/basics", "prompt.read"),
+    Call("PATCH", "/suites/basics", "prompt.write", {"description": "New"}),
+    Call("DELETE", "/suites/basics", "prompt.write"),
+    Call("GET", "/suites/basics/cases", "prompt.read"),
+    Call("POST", "/suites/basics/cases", "prompt.write", {"name": "new"}),
+    Call("GET", "/suites/basics/cases/{case}", "prompt.read"),
+    Call("PUT", "/suites/basics/cases/{case}", "prompt.write", {"name": "new"}),
+    Call("DELETE", "/suites/basics/cases/{case}", "prompt.write"),
+    Call("POST", "/suites/basics/import", "prompt.write", {"name": "new"}),
+    Call("GET", "/suites/basics/export", "prompt.read"),
+    Call("POST", "/suites/basics/estimate", "prompt.write", {"prompt": "greeting"}),
+    Call("POST", "/suites/basics/runs", "prompt.write", {"prompt": "greeting"}),
+    Call("GET", "/runs", "prompt.read", is_own=True),
+    Call("GET", "/runs/{run}", "prompt.read"),
+    Call("POST", "/runs/{run}/cancel", "prompt.write"),
+    Call("POST", "/runs/{run}/go-on", "prompt.write"),
+    Call("GET", "/runs/{run}/results", "prompt.read"),
+    Call("GET", "/runs/{run}/compare/{run}", "prompt.read"),
+    Call("GET", "/prompts/greeting/versions/2/verdicts", "prompt.read"),
+    Call("POST", "/prompts/greeting/versions/2/verdicts", "prompt.write"),
 ]
 
 
@@ -244,7 +268,15 @@ def ids(cast: Cast) -> dict[str, Any]:
         "delivery": delivery.pk,
         **_answering(cast),
         "budget": set_budget(SYSTEM, cast.team, of=prompt, period="month", limit_usd=Decimal(5)).pk,
+        **_tested(cast, prompt),
     }
+
+
+def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:
+    """Return a case of a suite, and a run of it that waits."""
+    suite = make_suite(cast.team)
+    run = make_run(suite, newest(prompt), works=False)
+    return {"case": suite.cases.get().pk, "run": run.pk}
 
 
 def _answering(cast: Cast) -> dict[str, Any]:

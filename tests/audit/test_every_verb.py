@@ -28,6 +28,7 @@ from promptlab.chat.services import budgeting, conversations, repricing
 from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
 from promptlab.llm.services import checking, hiding, modelling, price_list, providing
+from prompts.checks.cases import Case
 from prompts.models import Prompt, Version
 from prompts.porting.bundle import Bundle
 from prompts.services import (
@@ -43,10 +44,14 @@ from prompts.services import (
     porting,
     reviewing,
     scheduling,
+    suite_gate,
+    suite_runs,
+    suites,
     tagging,
 )
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
+from prompts.services.suite_runs import Wanted
 from tests.support.cast import Cast
 from tests.support.make import (
     make_delivery,
@@ -60,6 +65,7 @@ from tests.support.make import (
     make_user,
     make_version,
 )
+from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
 MODULES = (
@@ -77,6 +83,9 @@ MODULES = (
     "prompts.services.scheduling",
     "prompts.services.naming",
     "prompts.services.porting",
+    "prompts.services.suites",
+    "prompts.services.suite_runs",
+    "prompts.services.suite_gate",
     "experiments.services.lifecycle",
     "experiments.services.ramping",
     "promptlab.hooks.services.endpoints",
@@ -375,6 +384,45 @@ def _rename_environment(w: World) -> Step:
     return lambda: environments.rename_environment(w.cleo, one, "trial")
 
 
+def _in_suite(w: World, verb: Callable[..., object], *args: Any) -> Step:
+    suite = make_suite(w.cast.team)
+    return lambda: verb(w.cleo, suite, *args)
+
+
+def _suite(verb: Callable[..., object], *args: Any) -> Callable[[World], Step]:
+    return lambda w: _in_suite(w, verb, *args)
+
+
+def _case(verb: Callable[..., object], *args: Any) -> Callable[[World], Step]:
+    return lambda w: _of(w, verb, make_suite(w.cast.team).cases.get(), *args)
+
+
+def _of(w: World, verb: Callable[..., object], *args: Any) -> Step:
+    return lambda: verb(w.cleo, *args)
+
+
+def _asked(verb: Callable[..., object]) -> Callable[[World], Step]:
+    return lambda w: _in_suite(w, verb, Wanted(w.second, ["echo"]))
+
+
+def _run(verb: Callable[..., object], **columns: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        run = make_run(make_suite(w.cast.team), w.second, works=False)
+        type(run).objects.filter(pk=run.pk).update(**columns or {"state": "queued"})
+        return _of(w, verb, run)
+
+    return prepare
+
+
+def _gated(verb: Callable[..., object], *more: str) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        where = environments.named(w.team_id, "production")
+        environments.change_environment(w.cleo, where, environments.Rules(suites=[make_suite(w.cast.team).name]))
+        return _of(w, verb, w.second, *([where] if more else []))
+
+    return prepare
+
+
 NEW = content_of(text="Something else, {{name}}.")
 VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "create_team": (lambda w: lambda: accounts.create_team(w.cleo, "New"), ["team.created"]),
@@ -517,6 +565,19 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "set_budget": (_set_budget, ["budget.set"]),
     "remove_budget": (_remove_budget, ["budget.removed"]),
     "erase_unit": (_erase_unit, ["unit.erased"]),
+    "create_suite": (lambda w: lambda: suites.create_suite(w.cleo, w.team_id, name="new"), ["suite.created"]),
+    "update_suite": (_suite(suites.update_suite, suites.SuiteChanges(name="new")), ["suite.changed"]),
+    "archive_suite": (_suite(suites.archive_suite), ["suite.archived"]),
+    "add_case": (_suite(suites.add_case, Case("new")), ["suite.case_added"]),
+    "update_case": (_case(suites.update_case, Case("new")), ["suite.case_changed"]),
+    "delete_case": (_case(suites.delete_case), ["suite.case_removed"]),
+    "import_cases": (_suite(suites.import_cases, b"name\nnew\n", "csv"), ["suite.cases_imported"]),
+    "request_run": (_asked(suite_runs.request_run), ["suite.run_requested"]),
+    "estimate_run": (_asked(suite_runs.estimate_run), []),
+    "cancel_run": (_run(suite_runs.cancel_run), ["suite.run_cancelled"]),
+    "resume_run": (_run(suite_runs.resume_run, state="stopped"), ["suite.run_resumed"]),
+    "request_missing": (_gated(suite_gate.request_missing, "where"), ["suite.run_requested"]),
+    "queue_for_review": (_gated(suite_gate.queue_for_review), ["suite.run_requested"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
 }
 REPEATABLE = (
@@ -529,6 +590,7 @@ REPEATABLE = (
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
     "update_provider", "update_model", "set_price", "reprice", "set_budget",
+    "update_suite", "archive_suite", "update_case", "delete_case", "cancel_run", "resume_run", "request_missing",
 )  # fmt: skip
 """Verbs that change nothing when they are done a second time."""
 

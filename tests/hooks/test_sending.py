@@ -32,6 +32,7 @@ from promptlab.lib.sealing import unseal
 from prompts.services import authoring, deploying
 from tests.hooks.receiver import Got, Receiver
 from tests.support.make import make_experiment, make_live, make_prompt, make_team, make_user, make_version, newest
+from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
 State = Delivery.State
@@ -400,6 +401,11 @@ def _spend(team: Team) -> None:
     note_refusal(refusal)
 
 
+def _try(team: Team) -> None:
+    suite = make_suite(team, {"expected": "Never tell anybody.", "variables": {"name": "Never tell anybody."}})
+    make_run(suite, newest(_prompt(team)), "echo")
+
+
 def _change(prompt: Any) -> None:
     changes = authoring.PromptChanges(description="Never tell anybody.", tags=("a",))
     authoring.update_prompt(SYSTEM, prompt, changes)
@@ -422,6 +428,7 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     (_ramp(_inconclusive, _go_on, _inconclusive, _go_on), ["ramp.started", "ramp.advanced", "ramp.completed"]),
     (_ramp(_kill), ["ramp.started", "ramp.aborted"]),
     (_spend, ["prompt.created", "budget.exceeded"]),
+    (_try, ["prompt.created", "suite.finished"]),
 ]  # fmt: skip
 
 

@@ -24,10 +24,11 @@ from promptlab.hooks.services import endpoints
 from promptlab.lib.asgi import HotRoutes
 from promptlab.llm.models import Provider
 from promptlab.llm.services import price_list
-from prompts.models import Prompt, Version
-from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, usage
+from prompts.checks.cases import Case
+from prompts.models import Environment, Prompt, Suite, SuiteResult, SuiteRun, Version
+from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, suites, usage
 from prompts.services.collecting import Place
-from prompts.services.environments import create_environment, freeze, named
+from prompts.services.environments import Rules, change_environment, create_environment, freeze, named
 from tests.support.api import Api
 from tests.support.asgi import call
 from tests.support.make import (
@@ -41,8 +42,10 @@ from tests.support.make import (
     make_provider,
     make_user,
     make_version,
+    newest,
 )
 from tests.support.ramps import make_ramp
+from tests.support.suites import make_run, make_suite
 
 BUDGETS: dict[str, int] = json.loads((Path(__file__).parent / "query_budgets.json").read_text())
 HOT = ("/bundle", "/prompts/greeting/deployed")
@@ -90,6 +93,18 @@ class Library:
             self._answer()
             endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
+            self._test()
+
+    def _test(self) -> None:
+        """Add a suite, a case and a run with another answer, and have an environment ask for it."""
+        suite = make_suite(self.team, {}, name=f"suite-{next(_numbers)}")
+        basics = Suite.objects.get(team=self.team, name="basics")
+        case = suites.add_case(SYSTEM, basics, Case(f"case {next(_numbers)}", {"name": "x"}))
+        make_run(suite, newest(self.prompt), "echo")
+        run = SuiteRun.objects.get(pk=self.ids["run"])
+        SuiteResult.objects.create(run=run, place=case.pk, case_name=case.name, model="echo", state="passed")
+        names = Environment.objects.get(team=self.team, name="preview-acme").suite_names
+        change_environment(SYSTEM, named(self.team.pk, "preview-acme"), Rules(suites=[*names, suite.name]))
 
     def _talk(self) -> int:
         """Say and plan something; return the plan's id."""
@@ -158,6 +173,9 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     answered = found._say(make_message(prompt.newest).conversation_id)
     answered.environment, answered.revision = experiment.environment, 2
     ids["receipt"] = receipt_of(answered, team.pk)
+    suite = make_suite(team)
+    ids["case"], ids["run"] = suite.cases.get().pk, make_run(suite, newest(prompt), "echo").pk
+    change_environment(SYSTEM, named(team.pk, "preview-acme"), Rules(suites=[suite.name]))
     assert (second.number, experiment.key) == (2, "shorter")
     found.grow()
     api.get("/environments")

@@ -101,7 +101,7 @@ def test_a_provider_that_fails_leaves_rows_that_can_be_asked_again(team: Team) -
     assert run.state == "finished" and states(run) == ["error", "error"]
     assert "upstream_unavailable" in SuiteResult.objects.filter(run=run)[0].problem
     with answering("good"):
-        suite_runs.go_on(SYSTEM, run)
+        suite_runs.resume_run(SYSTEM, run)
         testing.work_on(run.pk)
     run.refresh_from_db()
     assert run.state == "finished" and states(run) == ["passed", "passed"] and run.calls == 4
@@ -118,7 +118,7 @@ def test_nothing_is_asked_beyond_the_budget(team: Team) -> None:
         assert 0 < run.spent_nanousd <= run.budget_nanousd and run.reserved_nanousd == 0
         asked = len(model.asked)
         assert 0 < asked < 6 and states(run).count("waiting") == 6 - asked
-        suite_runs.go_on(SYSTEM, run, budget_usd=Decimal(1))
+        suite_runs.resume_run(SYSTEM, run, budget_usd=Decimal(1))
         testing.work_on(run.pk)
     run.refresh_from_db()
     assert run.state == "finished" and set(states(run)) == {"passed"} and run.spent_usd == Decimal("0.00036")
@@ -135,9 +135,9 @@ def test_what_it_may_cost_is_said_before(team: Team) -> None:
     priced(team)
     version = newest(make_prompt(team, parameters={"max_tokens": 1000}))
     suite = make_suite(team, {"repeats": 3})
-    said = suite_runs.estimate(SYSTEM, suite, Wanted(version, ["gpt-test"]))
+    said = suite_runs.estimate_run(SYSTEM, suite, Wanted(version, ["gpt-test"]))
     assert said.calls == 3 and said.most_usd is not None and Decimal("0.03") < said.most_usd < Decimal("0.031")
-    assert suite_runs.estimate(SYSTEM, suite, Wanted(version, ["gpt-test", MODEL])).most_usd is None
+    assert suite_runs.estimate_run(SYSTEM, suite, Wanted(version, ["gpt-test", MODEL])).most_usd is None
 
 
 def test_a_process_that_died_leaves_lost_answers_that_nobody_asks_again(team: Team) -> None:
@@ -185,7 +185,7 @@ def test_cancelling_ends_calls_and_rows(team: Team) -> None:
     again = suite_runs.cancel_run(SYSTEM, run)
     assert again.state == "cancelled" and AuditEntry.objects.filter(verb="suite.run_cancelled").count() == 1
     with pytest.raises(RunOver):
-        suite_runs.go_on(SYSTEM, run)
+        suite_runs.resume_run(SYSTEM, run)
 
 
 def test_what_a_dead_process_left_of_a_cancelled_run_is_closed(team: Team) -> None:
