@@ -39,6 +39,7 @@ WORK = [
     (_("Planned deployments"), "admin:prompts_scheduleddeployment_changelist"),
     (_("Collections"), "admin:prompts_collection_changelist"),
     (_("Tags"), "admin:prompts_tag_changelist"),
+    (_("Test suites"), "admin:prompts_suite_changelist"),
     (_("Experiments"), "admin:experiments_experiment_changelist"),
     (_("Gradual launches"), "admin:experiments_ramp_changelist"),
     (_("Results"), "dashboards:experiments"),

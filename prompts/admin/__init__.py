@@ -1,5 +1,16 @@
 """Editors' pages about prompts. One file per noun; importing registers."""
 
-from prompts.admin import collection, deployment, field, planning, prompt, reviewing, tag, version
+from prompts.admin import collection, deployment, field, planning, prompt, reviewing, suite_runs, suites, tag, version
 
-__all__ = ["collection", "deployment", "field", "planning", "prompt", "reviewing", "tag", "version"]
+__all__ = [
+    "collection",
+    "deployment",
+    "field",
+    "planning",
+    "prompt",
+    "reviewing",
+    "suite_runs",
+    "suites",
+    "tag",
+    "version",
+]

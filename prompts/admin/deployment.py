@@ -19,7 +19,7 @@ from promptlab.lib.formats import fmt_int
 from promptlab.templatetags.promptlab import when
 from prompts.admin.shown import difference, live_badge, move_row, page_of, places_of, version_label
 from prompts.errors import FreezeNotFound
-from prompts.models import Deployment, DeploymentEvent, Environment, FreezeWindow, Prompt
+from prompts.models import Deployment, DeploymentEvent, Environment, FreezeWindow, Prompt, Suite
 from prompts.services import environments
 from prompts.services.environments import Rules
 
@@ -205,6 +205,20 @@ class RulesForm(HouseForm):
         help_text=_("Without it, a reviewer who puts it live counts as one approval."),
     )
     position = forms.IntegerField(label=_("Order"), min_value=0, max_value=1000)
+    suites = forms.MultipleChoiceField(
+        label=_("Test suites that have to be green"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Nothing goes live there that is worse by them than what is live."),
+    )
+
+    def __init__(self, *args: Any, environment: Environment, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = Suite.objects.active().filter(team=environment.team_id).values_list("name", flat=True)
+        fields: dict[str, Any] = self.fields
+        fields["suites"].choices = [(name, name) for name in names]
+        if not fields["suites"].choices:
+            del self.fields["suites"]
 
 
 class FreezeForm(HouseForm):
@@ -264,7 +278,8 @@ class EnvironmentAdmin(HouseAdmin):
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show an environment with its freezes, and what it asks for to change."""
         names = ("is_protected", "approvals_needed", "four_eyes", "position")
-        form = RulesForm(sent(request), initial={name: getattr(thing, name) for name in names})
+        initial = {**{name: getattr(thing, name) for name in names}, "suites": thing.suite_names}
+        form = RulesForm(sent(request), initial=initial, environment=thing)
         if request.method == "POST":
             self.demand(request, self.write_capability, thing)
 

@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
@@ -32,7 +32,7 @@ from prompts.admin.shown import (
 from prompts.admin.technical import also_changed
 from prompts.errors import DeploymentNotFound, LiveAlready, NeverLive, NotDeployed, NothingToGoBackTo
 from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Version
-from prompts.services import deploying, policies, scheduling
+from prompts.services import deploying, policies, scheduling, suite_gate
 from prompts.services.environments import named
 
 MOVES_ON_A_PAGE = 50
@@ -49,6 +49,7 @@ class MovePages(HouseAdmin):
             self.own("<int:pk>/promote/<str:source>/<str:environment>/", self.promote_page, "promote"),
             self.own("<int:pk>/return/<int:event>/", self.return_page, "return"),
             self.own("<int:pk>/moves/", self.moves_page, "moves"),
+            self.own("<int:pk>/try/<str:environment>/", self.try_page, "try"),
         ]
 
     def deploy_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
@@ -113,6 +114,34 @@ class MovePages(HouseAdmin):
             **shown,
         )
 
+    def try_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
+        """Say which test suites a version is asked by; a POST asks, and what is live there as well."""
+        prompt, where, _pointer = self._at(request, pk, environment)
+        actor = self.demand(request, "prompt.write", prompt)
+        wanted = _wanted(request, prompt)
+        back = f"{self.url('deploy', prompt.pk, where.name)}?version={wanted.number}"
+
+        def ask(filled: dict[str, Any]) -> HttpResponse:
+            made = suite_gate.request_missing(actor, wanted, where)
+            told = ngettext("%(count)s run has begun.", "%(count)s runs have begun.", len(made))
+            return self.said(request, told % {"count": len(made)}, page_of("suiterun_changelist"))
+
+        names = {"number": wanted.number, "environment": where}
+        suites = ", ".join(suite.name for suite in suite_gate.required(wanted, where))
+        return self.confirm(
+            request,
+            ask,
+            title=_("Have v%(number)s tried for %(environment)s") % names,
+            consequences=[
+                _("It is asked everything of: %(suites)s.") % {"suites": suites or "–"},
+                _("What is live there is asked the same, if it was not. Each run keeps to its budget."),
+                _("What is live does not change."),
+            ],
+            submit_label=_("Have it tried"),
+            cancel_url=back,
+            breadcrumbs=crumbs(prompt),
+        )
+
     def _before_live(
         self,
         request: HttpRequest,
@@ -125,6 +154,7 @@ class MovePages(HouseAdmin):
         live = pointer.version if pointer else None
         is_live_already = live is not None and live.pk == wanted.pk
         in_the_way = [] if is_live_already else policies.obstacles(acting(request), wanted, where)
+        may_try = self.may(request, "prompt.write", wanted.prompt)
         changed, of_texts = _foreseen(wanted, where, live)
         form = form_class(
             sent(request),
@@ -140,6 +170,8 @@ class MovePages(HouseAdmin):
             "warnings": [*(error.detail for error in in_the_way), *of_texts],
             "submit_label": _("Put v%(number)s live in %(environment)s")
             % {"number": wanted.number, "environment": where},
+            "verdicts": [] if is_live_already else _verdicts(wanted, where),
+            "try_url": self.url("try", wanted.prompt_id, where.name) if may_try else "",
             "wanted": wanted,
             "live": live,
             "is_live_already": is_live_already,
@@ -283,6 +315,19 @@ class MovePages(HouseAdmin):
         undo = _undo(self, prompt, where, event)
         message = format_html("{} {}", sentence, undo) if undo else sentence
         return self.said(request, message, self.url("change", prompt.pk))
+
+
+def _verdicts(wanted: Version, where: Environment) -> list[dict[str, Any]]:
+    """Return what each test suite that is asked for says: its name, whether it is green, and the runs it looked at."""
+    return [
+        {
+            "suite": one.suite.name,
+            "label": gettext("green") if one.is_green else gettext("not green"),
+            "kind": "ok" if one.is_green else "bad",
+            "url": page_of("suiterun_change", one.run.pk) if one.run else page_of("suite_change", one.suite.pk),
+        }
+        for one in suite_gate.verdicts(wanted, where)
+    ]
 
 
 def _undo(pages: MovePages, prompt: Prompt, where: Environment, event: DeploymentEvent) -> SafeString | None:

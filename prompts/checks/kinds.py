@@ -43,6 +43,8 @@ def checked(kind: str, given: Mapping[str, Any], place: str = "options") -> dict
         value = given.get(name, option.default)
         if value is REQUIRED:
             problems.append(FieldProblem(f"{place}.{name}", f"{kind} needs {name}.", "required"))
+        elif value is None and option.default is None:
+            found[name] = None  # As it is written down where nothing was said.
         elif name in given and (sentence := option.problem(value)):
             problems.append(FieldProblem(f"{place}.{name}", sentence))
         else:

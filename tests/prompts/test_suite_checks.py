@@ -59,6 +59,12 @@ def test_a_check_says(kind: str, options: dict[str, Any], text: str, passed: boo
     assert passed or outcome.detail
 
 
+def test_options_that_were_checked_can_be_checked_again() -> None:
+    for kind, options, _text, _passed in CASES:
+        whole = checks.checked(kind, options)
+        assert checks.checked(kind, whole) == whole
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "field"),
     [
