@@ -38,7 +38,7 @@ def checked(kind: str, given: Mapping[str, Any], place: str = "options") -> dict
         FieldProblem(f"{place}.{name}"[:200], f"{kind} has the options: {', '.join(known) or 'none'}.", "unknown_key")
         for name in given.keys() - known.keys()
     ]
-    found = {}
+    found: dict[str, Any] = {}
     for name, option in known.items():
         value = given.get(name, option.default)
         if value is REQUIRED:
