@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from prompts.services import scheduling, serving, standing
-from prompts.services import scheduling, serving, suite_runs, testing
+from prompts.services import scheduling, serving, standing, suite_runs, testing
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -24,6 +23,8 @@ def forget_processes() -> None:
 def recount_uses() -> None:
     """Leave out of prompts' uses the days that are over."""
     standing.recount()
+
+
 @shared_task(name=suite_runs.RUN_TASK, time_limit=900)
 def run_suite(run_id: int) -> None:
     """Ask what a run of a test suite has to ask."""

@@ -18,6 +18,8 @@ from promptlab.lib.errors import Unavailable
 from promptlab.lib.threads import run_db
 
 Waiting = tuple[Said, "asyncio.Future[Outcome]"]
+
+
 class Buffer:
     """What waits in one event loop, and the task that writes it.
 

@@ -129,7 +129,6 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
         _("Prompts and versions"),
         ("prompt.", "version.", "draft.", "comment.", "collection.", "tag.", "rating.", "favourite.", "secret."),
     ),
-    "texts": (_("Prompts and versions"), ("prompt.", "version.", "draft.", "comment.", "collection.")),
     "suites": (_("Test suites"), ("suite.",)),
     "experiments": (_("Experiments"), ("experiment.", "ramp.")),
     "people": (_("People and teams"), ("member.", "person.", "team.")),

@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_idempotent_calls'),
-        ('prompts', '0010_serving_processes'),
+        ('prompts', '0012_search_by_description'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
