@@ -40,6 +40,16 @@ from promptlab.chat.models import Message
 rows = Message.objects.filter(role="assistant").values_list("state").annotate(number=Count("id"))
 print(dict(rows.order_by("state")))
 """
+UNTOLD = """
+import json, os
+from uuid import UUID
+from promptlab.chat.models import Message
+heard = json.loads(os.environ["BENCH_HEARD"])
+stored = dict(Message.objects.filter(uid__in=heard).values_list("uid", "content"))
+print(sum(not stored.get(UUID(uid), "").startswith(text) for uid, text in heard.items()))
+"""
+PATIENCE_S = 60.0
+"""No call takes longer, whatever the model server does: who still waits then has found a mistake."""
 UNPRICED = """
 from promptlab.chat.models import Message
 print(Message.objects.filter(role="assistant").exclude(content="").filter(input_tokens=None).count())
@@ -54,10 +64,19 @@ class Heard:
     first_s: float | None
     total_s: float
     text: bytes
+    message_id: str = ""
+
+    @property
+    def said(self) -> str:
+        """The tokens that came whole."""
+        events = [part[6:] for part in self.text.split(b"\n\n")[:-1] if part.startswith(b"data: {")]
+        return "".join(json.loads(event).get("token", "") for event in events)
 
     @property
     def end(self) -> str:
         """Say it in a word: `whole`, or the code of the error."""
+        if self.status < 0:
+            return "no end"
         events = [part[6:] for part in self.text.split(b"\n\n") if part.startswith(b"data: {")]
         last = json.loads(events[-1]) if events else {}
         if self.status != 200:
@@ -87,7 +106,15 @@ class Target:
 
 
 async def ask(target: Target, model: str, *, hang_up_after: int | None = None) -> Heard:
-    """Ask and read to the end, or hang up after so many bytes."""
+    """Ask and read to the end, or hang up after so many bytes; give up after `PATIENCE_S`."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await _ask(target, model, hang_up_after)
+    except TimeoutError:
+        return Heard(-1, None, PATIENCE_S, b"")
+
+
+async def _ask(target: Target, model: str, hang_up_after: int | None) -> Heard:
     started = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1 << 24)
     writer.write(target.request(model))
@@ -104,9 +131,11 @@ async def ask(target: Target, model: str, *, hang_up_after: int | None = None) -
                 break
     finally:
         writer.close()
-    head, _, body = bytes(raw).partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP") else 0
-    return Heard(status, first_s, time.perf_counter() - started, _joined(body, is_chunked=b"chunked" in head))
+    head, ended, body = bytes(raw).partition(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1]) if ended else 0
+    named = head.partition(b"x-promptlab-message-id: ")[2].split(b"\r\n")[0].decode()
+    text = _joined(body, is_chunked=b"chunked" in head)
+    return Heard(status, first_s, time.perf_counter() - started, text, named)
 
 
 def _joined(body: bytes, *, is_chunked: bool) -> bytes:
@@ -115,8 +144,8 @@ def _joined(body: bytes, *, is_chunked: bool) -> bytes:
         return body
     parts = []
     while body:
-        size, _, body = body.partition(b"\r\n")
-        length = int(size or b"0", 16)
+        size, ended, body = body.partition(b"\r\n")
+        length = int(size, 16) if ended and size else 0
         parts.append(body[:length])
         body = body[length + 2 :]
         if not length:
@@ -209,15 +238,23 @@ def ends(heard: Sequence[Heard]) -> str:
     return ", ".join(f"{number} x {end}" for end, number in counted.most_common())
 
 
-async def hang_ups(ours: Target, number: int, at_once: int) -> None:
-    """Hang up so many times, each after a random number of bytes."""
+async def hang_ups(ours: Target, number: int, at_once: int) -> list[Heard]:
+    """Hang up so many times, each after a random number of bytes; return what was heard by then."""
     room = asyncio.Semaphore(at_once)
 
-    async def one() -> None:
+    async def one() -> Heard:
         async with room:
-            await ask(ours, "ok:20:10", hang_up_after=random.randint(1, 1500))
+            return await ask(ours, "ok:20:10", hang_up_after=random.randint(1, 1500))
 
-    await asyncio.gather(*(one() for _ in range(number)))
+    return list(await asyncio.gather(*(one() for _ in range(number))))
+
+
+def untold(server: Server, heard: Sequence[Heard]) -> int:
+    """Return how many answers are stored without all the tokens that their callers heard."""
+    told = {one.message_id: one.said for one in heard if one.message_id and one.said}
+    print(f"hang-ups: {len(heard)}, of them {len(told)} after the first token")
+    env = {**server.env, "BENCH_HEARD": json.dumps(told)}
+    return int(manage(env, "shell", "--verbosity", "0", "-c", UNTOLD))
 
 
 async def drill(server: Server, upstream_port: int, options: argparse.Namespace) -> bool:
@@ -227,9 +264,11 @@ async def drill(server: Server, upstream_port: int, options: argparse.Namespace)
     for mode in options.modes:
         heard = await together(ours, f"{mode}:6:0", options.calls, options.at_once)
         print(f"{mode:>8}: {ends(heard)}", flush=True)
-        is_stated = is_stated and not any(one.end in ("nothing", "cut off") for one in heard)
-    await hang_ups(ours, options.hang_ups, options.at_once)
+        is_stated = is_stated and not any(one.end in ("nothing", "cut off", "no end") for one in heard)
+    heard = await hang_ups(ours, options.hang_ups, options.at_once)
+    is_stated = is_stated and not any(one.status < 0 for one in heard)
     left = await settled(server, upstream_port)
+    left["texts"] = untold(server, heard)
     rows = manage(server.env, "shell", "--verbosity", "0", "-c", ENDED)
     unpriced = manage(server.env, "shell", "--verbosity", "0", "-c", UNPRICED)
     print(f"after {options.hang_ups} hang-ups: rows {rows}; begun answers without usage {unpriced}; left over {left}")

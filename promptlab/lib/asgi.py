@@ -35,6 +35,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_TIMEOUT_S = 30.0
 WRITE_TIMEOUT_S = 30.0
+PING_S = 15.0
+"""The silence after which a line would be taken for dead by what stands in between."""
 
 
 @dataclass(slots=True)
@@ -111,12 +113,14 @@ class Parts:
 class EventStream:
     """An answer that goes on: `events` yields framed events. It is closed when it ends and when the caller hangs up.
 
-    `on_close` is awaited after that, always: also when nothing of the stream could be sent.
+    `on_close` is awaited after that, always: also when nothing of the stream could be sent. `ping` is sent whenever
+    nothing else was for `PING_S`.
     """
 
     events: AsyncGenerator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
     on_close: Callable[[], Awaitable[None]] | None = None
+    ping: bytes = b""
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -360,13 +364,51 @@ async def _close(answer: EventStream) -> None:
             await answer.on_close()
 
 
+class _Line:
+    """Where a stream is sent. It knows since when it waits for the caller, or is silent: no timer for each part."""
+
+    def __init__(self, send: Send, ping: bytes) -> None:
+        self._send = send
+        self._ping = ping
+        self._now = asyncio.get_running_loop().time
+        self._is_sending = False
+        self._since = self._now()
+
+    async def send(self, part: bytes) -> None:
+        self._is_sending, self._since = True, self._now()
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        self._is_sending, self._since = False, self._now()
+
+    def left_s(self) -> float | None:
+        """Return how long it may go on as it does; None for as long as it likes."""
+        if self._is_sending:
+            return self._since + WRITE_TIMEOUT_S - self._now()
+        return self._since + PING_S - self._now() if self._ping else None
+
+    async def relieve(self) -> None:
+        """End a silence. Raises ClientGone when what was sent is not taken."""
+        left_s = self.left_s()
+        if left_s is None or left_s > 0:
+            return
+        if self._is_sending:
+            raise ClientGone
+        await _send_part(self._ping, self._send)
+        self._since = self._now()
+
+
 async def _stream(answer: EventStream, request: Request, send: Send) -> None:
-    pump = asyncio.ensure_future(_pump(answer.events, send))
+    line = _Line(send, answer.ping)
+    pump = asyncio.ensure_future(_pump(answer.events, line, send))
     watcher = asyncio.ensure_future(_disconnected(request.receive))
     try:
-        await asyncio.wait({pump, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if not pump.done():
-            raise ClientGone
+        while not pump.done():
+            # A stream that begins to wait for its caller is looked at again at the latest after the shorter time.
+            limit_s = line.left_s()
+            wait_s = min(WRITE_TIMEOUT_S, limit_s if limit_s is not None else WRITE_TIMEOUT_S)
+            await asyncio.wait({pump, watcher}, timeout=max(0.0, wait_s), return_when=asyncio.FIRST_COMPLETED)
+            if watcher.done() and not pump.done():
+                raise ClientGone
+            await line.relieve()
         pump.result()
     finally:
         for task in (pump, watcher):
@@ -375,9 +417,9 @@ async def _stream(answer: EventStream, request: Request, send: Send) -> None:
             await pump
 
 
-async def _pump(events: AsyncGenerator[bytes], send: Send) -> None:
+async def _pump(events: AsyncGenerator[bytes], line: _Line, send: Send) -> None:
     async for event in events:
-        await _send_part(event, send)
+        await line.send(event)
     await send({"type": "http.response.body", "body": b""})
 
 

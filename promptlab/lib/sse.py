@@ -14,6 +14,7 @@ HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 PING = b": ping\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -28,7 +29,7 @@ def encode(data: Mapping[str, Any], *, event: str = "", number: int | None = Non
 
 def encoded(data: Any) -> bytes:
     """Return a value as one line of JSON."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return _written(data).encode()
 
 
 def framed(line: bytes, *, event: str = "", number: int | None = None) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +19,7 @@ from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.chat.api import openai_chat, openai_responses, openai_wire
 from promptlab.chat.api.openai_wire import Asked, Json
-from promptlab.chat.api.pacing import leave, paced
+from promptlab.chat.api.leaving import leave
 from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.offering import Offered, offered, offered_as
 from promptlab.chat.services.reserving import note_refusal
@@ -42,7 +42,6 @@ from promptlab.lib.errors import DomainError, NotFound
 from promptlab.lib.ratelimit import Verdict, acheck
 from promptlab.lib.threads import run_db
 
-PING_S = 15.0
 DONE = b"data: [DONE]\n\n"
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 Event = Token | Done | Broken
@@ -119,7 +118,7 @@ async def chat_completions(call: Call) -> AnyAnswer:
             return json_response(openai_chat.completion(plan, await _whole(call, first, events), created))
         place.keep()
     chunks = openai_chat.Chunks(plan, created, wants_usage=asked.wants_usage)
-    return EventStream(_chunk_frames(chunks, first, events), on_close=partial(leave, events, place))
+    return EventStream(_chunk_frames(chunks, first, events), {}, partial(leave, events, place), sse.PING)
 
 
 async def _chunk_frames(
@@ -131,7 +130,7 @@ async def _chunk_frames(
             if isinstance(one, Broken):
                 yield sse.encode({"error": _broken(one)})
                 return
-            yield sse.PING if one is None else sse.encode(one)
+            yield sse.encode(one)
     yield DONE
 
 
@@ -153,7 +152,7 @@ async def responses(call: Call) -> AnyAnswer:
             return json_response(openai_responses.response(plan, await _whole(call, first, events), asked, created))
         place.keep()
     frames = _event_frames(openai_responses.Events(plan, asked, created), first, events)
-    return EventStream(frames, on_close=partial(leave, events, place))
+    return EventStream(frames, {}, partial(leave, events, place), sse.PING)
 
 
 async def _event_frames(
@@ -166,7 +165,7 @@ async def _event_frames(
                 for event in telling.failing(one.error):
                     yield sse.encode(event, event=event["type"])
                 return
-            yield sse.PING if one is None else sse.encode(one, event=one["type"])
+            yield sse.encode(one, event=one["type"])
 
 
 async def no_such_response(call: Call) -> AnyAnswer:
@@ -221,17 +220,20 @@ async def _whole(call: Call, first: Event, events: AsyncGenerator[Event]) -> Don
     return event
 
 
-async def _told(telling: Telling, first: Event, events: AsyncGenerator[Event]) -> AsyncGenerator[Json | Broken | None]:
-    """Yield what is told of each event, a break as it is, and None for silence."""
-    for one in telling.opening():
-        yield one
-    async with aclosing(paced(first, events, PING_S)) as paces:
-        async for event in paces:
-            if event is None or isinstance(event, Broken):
-                yield event
-                continue
-            for one in telling.closing(event) if isinstance(event, Done) else telling.token(event):
+async def _told(telling: Telling, first: Event, events: AsyncGenerator[Event]) -> AsyncGenerator[Json | Broken]:
+    """Yield what is told of each event, and a break as it is. Closes `events` with itself."""
+    async with aclosing(events):
+        for one in (*telling.opening(), *_of_event(telling, first)):
+            yield one
+        async for event in events:
+            for one in _of_event(telling, event):
                 yield one
+
+
+def _of_event(telling: Telling, event: Event) -> Sequence[Json | Broken]:
+    if isinstance(event, Broken):
+        return [event]
+    return telling.closing(event) if isinstance(event, Done) else telling.token(event)
 
 
 # Models

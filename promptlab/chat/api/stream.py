@@ -11,7 +11,7 @@ from uuid import UUID
 from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.accounts.idempotency import call_of
-from promptlab.chat.api.pacing import leave, paced
+from promptlab.chat.api.leaving import leave
 from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import done_again, once
 from promptlab.chat.services.streams import Place
@@ -24,7 +24,6 @@ from promptlab.lib.openapi import hot_paths, operation
 from promptlab.lib.ratelimit import Verdict, acheck
 from promptlab.lib.threads import run_db
 
-PING_S = 15.0
 TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id", "model")
 
 
@@ -47,7 +46,7 @@ async def chat(request: Request) -> EventStream:
             raise
         place.keep()
     headers = {**verdict.headers(), **attribution(plan)}
-    return EventStream(_frames(first, events), headers, on_close=partial(leave, events, place))
+    return EventStream(_frames(first, events), headers, partial(leave, events, place), sse.PING)
 
 
 def _uid(plan: TurnPlan) -> UUID:
@@ -100,10 +99,11 @@ def attribution(plan: TurnPlan) -> dict[str, str]:
 
 
 async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | Done | Broken]) -> AsyncGenerator[bytes]:
-    """Frame the events; a comment keeps the line open while the model is silent."""
-    async with aclosing(paced(first, events, PING_S)) as paces:
-        async for event in paces:
-            yield sse.PING if event is None else _frame(event)
+    """Frame the events. Closes `events` with itself."""
+    async with aclosing(events):
+        yield _frame(first)
+        async for event in events:
+            yield _frame(event)
 
 
 def _frame(event: Token | Done | Broken) -> bytes:
