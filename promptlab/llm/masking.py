@@ -161,7 +161,12 @@ class _CallFiller:
         return tuple({"index": index, "function": {"arguments": text}} for index, text in held if text)
 
 
-async def restored(source: AsyncGenerator[Delta | Event, None], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
+def restored(source: AsyncGenerator[Delta | Event, None], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
+    """Return the answer with the values in place of their tokens; itself where none was replaced."""
+    return _restored(source, sheet) if sheet.tokens else source
+
+
+async def _restored(source: AsyncGenerator[Delta | Event, None], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
     """Yield the answer with the values in place of their tokens, and nothing else changed.
 
     What is held back comes before whatever ends the answer, also before an error that breaks it off.

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from promptlab.lib.redis import RedisAway, attempt
 from promptlab.llm import sharing
@@ -38,6 +38,53 @@ RETRIES_PER_CALL = 0.1
 """Second tries come out of a budget that calls fill: of many calls that fail, one in ten is made again."""
 
 
+class _Patience:
+    """How long a task waits for its next event. One timer for a whole stream: it is moved when it rings, not before."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = self._rings_at = math.inf
+        self._cancelled_before = 0
+        self._is_over = False
+
+    def begin(self, until: float) -> None:
+        """Let the running task wait until then. Whichever task it is: a stream may change hands between two events."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._until, self._cancelled_before = task, until, task.cancelling()
+        if self._timer is None or until < self._rings_at:
+            self._wind()
+
+    def end(self) -> bool:
+        """Return whether it is over, and whether nobody else ended the task meanwhile."""
+        task, self._task = self._task, None
+        return self._is_over and task is not None and task.uncancel() <= self._cancelled_before
+
+    def stop(self) -> None:
+        """Ring no more."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wind(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_at = self._until
+        self._timer = self._loop.call_at(self._until, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._loop.time() < self._until:
+            self._wind()
+            return
+        self._is_over = True
+        self._task.cancel()
+
+
 async def within(
     events: AsyncGenerator[T, None], *, until: float, first_s: float, idle_s: float
 ) -> AsyncGenerator[T, None]:
@@ -45,19 +92,23 @@ async def within(
 
     `until` is a time of the running loop's clock. What is given up is closed. Raises ProviderTimeout.
     """
-    loop = asyncio.get_running_loop()
-    async with aclosing(events):
-        limit = min(until, loop.time() + first_s)
-        while True:
-            try:
-                async with asyncio.timeout_at(limit):
+    loop, patience = asyncio.get_running_loop(), _Patience()
+    limit = min(until, loop.time() + first_s)
+    try:
+        async with aclosing(events):
+            while True:
+                patience.begin(limit)
+                try:
                     event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise ProviderTimeout() from None
-            yield event
-            limit = min(until, loop.time() + idle_s)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    if patience.end():
+                        raise ProviderTimeout from None
+                yield event
+                limit = min(until, loop.time() + idle_s)
+    finally:
+        patience.stop()
 
 
 def pause_before_retry(error: LLMError, attempt: int, left_s: float) -> float | None:
