@@ -171,7 +171,6 @@ def redis_at(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     short = 0.25
 
     def forget() -> None:
-        ratelimit._shared.cache_clear()
         ratelimit.forget()
         redis.breaker.answered()
 

@@ -1,4 +1,4 @@
-"""Rate limits: one budget per caller over all processes, counted in Redis by atomic scripts of the `limits` library.
+"""Rate limits: one budget per caller over all processes, counted in Redis, several limits in one atomic step.
 
 When Redis is away each process counts for itself, at its share of the quota, so that the sum stays about right. Routes
 that must not pay a round trip count per process always.
@@ -6,22 +6,15 @@ that must not pay a round trip count per process always.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-import weakref
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-import limits
-import limits.aio.storage
-import limits.aio.strategies
-import limits.storage
-import limits.strategies
 from django.conf import settings
 
-from promptlab.lib import redis
+from promptlab.lib import redis, windows
 from promptlab.lib.errors import RateLimited
 from promptlab.lib.logs import get_logger
 
@@ -31,11 +24,28 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `quota` calls in any `window_s` seconds. `name` separates budgets of the same caller."""
+    """At most `quota` calls in any `window_s` seconds, or of what `of` says. `name` separates a caller's budgets."""
 
     name: str
     quota: int
     window_s: int = HOUR_S
+    of: str = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a caller wants of a limit."""
+
+    limit: Limit
+    who: str
+    size: int = 1
+
+    @property
+    def want(self) -> windows.Want:
+        """The same as it is asked of Redis."""
+        limit = self.limit
+        key = f"{settings.REDIS_PREFIX}/limit/{limit.name}/{limit.window_s}/{self.who}"
+        return windows.Want(key, limit.quota, limit.window_s, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +70,14 @@ class Verdict:
         """Return the verdict, or raise RateLimited with the seconds to wait."""
         if not self.is_allowed:
             raise RateLimited(
-                f"More than {self.limit.quota} calls in {self.limit.window_s // 60} minutes. "
+                f"More than {self.limit.quota} {self.limit.of} in {self.limit.window_s // 60} minutes. "
                 f"Try again in {self.reset_s} seconds.",
                 retry_after_s=self.reset_s,
                 limit=self.limit.quota,
                 window_s=self.limit.window_s,
+                of=self.limit.of,
             )
         return self
-
-
-def _item(limit: Limit) -> limits.RateLimitItem:
-    return limits.RateLimitItemPerSecond(limit.quota, limit.window_s, namespace=settings.REDIS_PREFIX)
-
-
-def _verdict(limit: Limit, allowed: bool, stats: limits.WindowStats) -> Verdict:
-    reset_s = max(1, int(stats.reset_time - time.time()) + 1)
-    return Verdict(limit, allowed, max(0, int(stats.remaining)), reset_s)
 
 
 class Budget:
@@ -91,7 +93,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def spend(self, now: float, calls: int = 1) -> bool:
-        """Count calls at `now` (monotonic) if there is room for all of them, and tell whether there was."""
+        """Count calls, or so much, at `now` (monotonic) if there is room for all of it, and tell whether there was."""
         with self._lock:
             if now >= self.ends_at:
                 self._turn(now)
@@ -101,6 +103,11 @@ class Budget:
                 return False
             self.count += calls
             return True
+
+    def add(self, size: int) -> None:
+        """Count more, or less where it is negative, whether there is room or not."""
+        with self._lock:
+            self.count = max(0, self.count + size)
 
     def left(self, now: float) -> int:
         """Return how many calls there is room for at `now`."""
@@ -158,29 +165,6 @@ def forget() -> None:
     _budgets.clear()
 
 
-@lru_cache(maxsize=1)
-def _shared() -> limits.strategies.SlidingWindowCounterRateLimiter:
-    storage = limits.storage.RedisStorage("redis://localhost", connection_pool=redis.pool())
-    return limits.strategies.SlidingWindowCounterRateLimiter(storage)
-
-
-_per_loop: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, limits.aio.strategies.SlidingWindowCounterRateLimiter
-] = weakref.WeakKeyDictionary()
-
-
-def _ashared() -> limits.aio.strategies.SlidingWindowCounterRateLimiter:
-    loop = asyncio.get_running_loop()
-    if loop not in _per_loop:
-        storage = limits.aio.storage.RedisStorage(
-            "async+redis://localhost:6379",  # parsed, then ignored: the pool says where Redis is
-            implementation="redispy",
-            connection_pool=redis.apool(),  # type: ignore[arg-type]  # the annotation forgets what it documents
-        )
-        _per_loop[loop] = limits.aio.strategies.SlidingWindowCounterRateLimiter(storage)
-    return _per_loop[loop]
-
-
 def check_here(limit: Limit, who: str, *, share: int = 1, calls: int = 1) -> Verdict:
     """Count calls of `who` in this process alone: for routes that must not pay a network round trip."""
     own, now = budget(limit, who, share=share), time.monotonic()
@@ -189,24 +173,64 @@ def check_here(limit: Limit, who: str, *, share: int = 1, calls: int = 1) -> Ver
 
 def check(limit: Limit, who: str) -> Verdict:
     """Count one call of `who` and return the verdict. Never raises for a missing Redis."""
-    item = _item(limit)
+    demands = [Demand(limit, who)]
     try:
-        allowed = redis.attempt(lambda: _shared().hit(item, limit.name, who))
-        stats = redis.attempt(lambda: _shared().get_window_stats(item, limit.name, who))
+        return _verdicts(demands, *windows.take([one.want for one in demands]))[0]
     except redis.RedisAway:
-        return check_here(limit, who, share=settings.WEB_PROCESSES)
-    return _verdict(limit, allowed, stats)
+        return _here(demands)[0]
 
 
 async def acheck(limit: Limit, who: str) -> Verdict:
     """The same as `check`, for the hot routes."""
-    item = _item(limit)
+    return (await acheck_all([Demand(limit, who)]))[0]
+
+
+async def acheck_all(demands: Sequence[Demand]) -> list[Verdict]:
+    """Count all that is demanded, or nothing of it where a limit has no room, and return what each of them says."""
     try:
-        allowed = await redis.aattempt(lambda: _ashared().hit(item, limit.name, who))
-        stats = await redis.aattempt(lambda: _ashared().get_window_stats(item, limit.name, who))
+        return _verdicts(demands, *await windows.atake([one.want for one in demands]))
     except redis.RedisAway:
-        return check_here(limit, who, share=settings.WEB_PROCESSES)
-    return _verdict(limit, allowed, stats)
+        return _here(demands)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken of a limit before it was known how much is needed."""
+
+    demand: Demand
+    is_shared: bool
+
+    async def settle(self, size: int) -> None:
+        """Count what was needed in place of what was taken, whether there is room or not: there, or here, as then."""
+        limit, who, more = self.demand.limit, self.demand.who, size - self.demand.size
+        if not self.is_shared:
+            budget(limit, who, share=settings.WEB_PROCESSES).add(more)
+        elif more:
+            with suppress(redis.RedisAway):
+                await windows.aadd(replace(self.demand, size=more).want)
+
+
+def _verdicts(demands: Sequence[Demand], fits: bool, seen: Sequence[windows.Window]) -> list[Verdict]:
+    return [_verdict(one.limit, fits or window.has_room, window) for one, window in zip(demands, seen, strict=True)]
+
+
+def _verdict(limit: Limit, is_allowed: bool, window: windows.Window) -> Verdict:
+    reset_s = window.left_s if is_allowed else window.wait_s()
+    return Verdict(limit, is_allowed, max(0, limit.quota - window.used), max(1, int(reset_s) + 1))
+
+
+def _here(demands: Sequence[Demand]) -> list[Verdict]:
+    """Return the verdicts of this process alone, at its share of the quotas; more than that share fits into it alone."""
+    share = settings.WEB_PROCESSES
+    own = [budget(one.limit, one.who, share=share) for one in demands]
+    sizes = [min(one.size, here.quota) for one, here in zip(demands, own, strict=True)]
+    verdicts = [
+        check_here(one.limit, one.who, share=share, calls=size) for one, size in zip(demands, sizes, strict=True)
+    ]
+    if not all(verdict.is_allowed for verdict in verdicts):
+        for verdict, here, size in zip(verdicts, own, sizes, strict=True):
+            here.add(-size if verdict.is_allowed else 0)
+    return verdicts
 
 
 def strictest(verdicts: Iterable[Verdict]) -> Verdict:

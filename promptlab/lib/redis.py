@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import redis
 import redis.asyncio
 from django.conf import settings
+from redis import Redis as Client
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError as ScriptUnknown
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -31,8 +33,10 @@ OPEN_S = 2.0
 """How long nobody asks again after a failure."""
 
 __all__ = [
+    "Client",
     "RedisAway",
     "RedisError",
+    "ScriptUnknown",
     "aattempt",
     "acommand",
     "apool",
@@ -134,11 +138,17 @@ def attempt(operation: Callable[[], T]) -> T:
 
 
 async def aattempt(operation: Callable[[], Awaitable[T]]) -> T:
-    """Await `operation`; the same promise as `attempt`, and never longer than twice the time-out."""
+    """Await `operation`; the same promise as `attempt`, and never longer than twice the time-out.
+
+    Raises ScriptUnknown as well: Redis is there, and has to be told the script.
+    """
     if breaker.is_open:
         raise RedisAway
     try:
         result = await asyncio.wait_for(operation(), TIMEOUT_S * 2)
+    except ScriptUnknown:
+        breaker.answered()
+        raise
     except (RedisError, OSError, TimeoutError) as error:
         breaker.failed(error)
         raise RedisAway from error

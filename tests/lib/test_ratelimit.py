@@ -14,8 +14,20 @@ from typing import Any
 
 import pytest
 
+from promptlab.lib import redis
 from promptlab.lib.errors import RateLimited
-from promptlab.lib.ratelimit import Limit, Verdict, acheck, check, check_here, strictest
+from promptlab.lib.ratelimit import (
+    Demand,
+    Limit,
+    Taken,
+    Verdict,
+    acheck,
+    acheck_all,
+    check,
+    check_here,
+    strictest,
+)
+from promptlab.lib.windows import Want, Window
 
 pytestmark = pytest.mark.usefixtures("fresh_limits")
 _names = count()
@@ -127,3 +139,52 @@ def test_the_strictest_verdict_is_the_one_with_least_room() -> None:
     )
     assert strictest([wide, narrow]) is narrow
     assert strictest([wide, narrow, empty]) is empty
+
+
+def test_several_limits_are_taken_together_or_not_at_all() -> None:
+    calls, tokens = a_limit(5, 60), Limit(f"test{next(_names)}", 100, 60, of="tokens")
+
+    def take(size: int) -> list[Verdict]:
+        return asyncio.run(acheck_all([Demand(calls, "key:1"), Demand(tokens, "key:1", size)]))
+
+    assert [verdict.remaining for verdict in take(70)] == [4, 30]
+    refused = take(40)
+    assert [verdict.is_allowed for verdict in refused] == [True, False]
+    assert [verdict.remaining for verdict in take(30)] == [3, 0]
+    with pytest.raises(RateLimited, match="More than 100 tokens in 1 minutes"):
+        refused[1].enforce()
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_what_was_taken_is_settled_where_it_was_taken(is_shared: bool, request: pytest.FixtureRequest) -> None:
+    if not is_shared:
+        request.getfixturevalue("no_redis")
+    demand = Demand(a_limit(100, 60), "key:1", 50)
+    first = asyncio.run(acheck_all([demand]))[0]
+    assert (first.remaining, first.is_shared) == (50, is_shared)
+    asyncio.run(Taken(demand, first.is_shared).settle(20))
+    assert asyncio.run(acheck_all([demand]))[0].remaining == 30
+    asyncio.run(Taken(demand, first.is_shared).settle(120))
+    assert asyncio.run(acheck(demand.limit, "key:1")).remaining == 0
+
+
+def test_the_script_is_told_again_to_a_redis_that_forgot_it() -> None:
+    limit = a_limit(3)
+    assert check(limit, "key:1").is_shared
+    redis.client().script_flush()
+    assert check(limit, "key:1").is_shared
+    redis.client().script_flush()
+    assert asyncio.run(acheck(limit, "key:1")).is_shared
+    assert not check(limit, "key:1").is_allowed
+
+
+def test_room_comes_back_when_it_was_said_to() -> None:
+    want = Want("k", 10, 60, 4)
+    full = Window(want, before=0, count=10, left_s=30)
+    assert not full.has_room
+    # Of these ten six may be in sight, and less than a seventh: three tenths of the next window have to pass.
+    assert full.wait_s() == pytest.approx(30 + 60 * 0.3)
+    fading = Window(want, before=10, count=0, left_s=60)
+    assert fading.wait_s() == pytest.approx(60 - 60 * 0.7)
+    later = Window(want, before=10, count=0, left_s=60 * 0.7 - 0.001)
+    assert later.has_room
