@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,12 @@ def upstream_request(
     )
 
 
-def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
+def upstream_messages(answer: Message, told: Sequence[Message] | None = None) -> list[llm.ChatMessage]:
     """Return the messages asked of the model for `answer`, as they are before anything of them is masked.
 
     They are made of its version, the versions of the snippets noted with it, its variables and what was said before:
     byte for byte the same at any later time, for none of these ever changes. Nothing is left of an answer that was
-    purged; what was purged before an answer is missing.
+    purged; what was purged before an answer is missing. `told` is what was said, where that is all that ever was.
     Raises MissingVariables, VariablesInvalid naming every problem, TemplateTooCostly, TemplateFailed.
     """
     if answer.purged_at is not None:
@@ -56,15 +56,18 @@ def upstream_messages(answer: Message) -> list[llm.ChatMessage]:
     if answer.purpose == Message.Purpose.GENERATE and answer.version is not None:
         return _generated(answer)
     if answer.purpose == Message.Purpose.OPENAI:
-        told = [_said(one) for one in Message.objects.all().sent_with(answer)]
-        return [_sent(part) for part in _rendered(answer, told)]
-    said = list(
-        Message.objects.filter(conversation_id=answer.conversation_id)
-        .transcript(before_id=answer.pk, from_id=answer.history_from)
-        .filter(ended_at__lte=answer.created_at)
-    )
+        talk = Message.objects.all().sent_with(answer) if told is None else told
+        return [_sent(part) for part in _rendered(answer, [_said(one) for one in talk])]
+    said = list(_before(answer) if told is None else told)
     question, history = said[-1], [_said(past) for past in said[:-1]]
     return [_sent(part) for part in [*_rendered(answer, history), Part(role="user", content=question.content)]]
+
+
+def _before(answer: Message) -> Iterable[Message]:
+    """Return what the conversation says before an answer: what had ended when it began."""
+    said = Message.objects.filter(conversation_id=answer.conversation_id)
+    said = said.transcript(before_id=answer.pk, from_id=answer.history_from)
+    return said.filter(ended_at__lte=answer.created_at)
 
 
 def sent_messages(answer: Message) -> list[llm.ChatMessage]:

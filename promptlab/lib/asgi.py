@@ -408,7 +408,8 @@ async def _stream(answer: EventStream, request: Request, send: Send) -> None:
             await asyncio.wait({pump, watcher}, timeout=max(0.0, wait_s), return_when=asyncio.FIRST_COMPLETED)
             if watcher.done() and not pump.done():
                 raise ClientGone
-            await line.relieve()
+            if not pump.done():
+                await line.relieve()
         pump.result()
     finally:
         for task in (pump, watcher):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
-from promptlab.accounts.auth import aauthenticate
-from promptlab.accounts.drf import calls
-from promptlab.accounts.idempotency import call_of
+from promptlab.chat.api.calling import calling
 from promptlab.chat.api.stream import attribution
 from promptlab.chat.models import Message
 from promptlab.chat.services.generating import (
@@ -20,14 +19,12 @@ from promptlab.chat.services.generating import (
     generate,
     prepare_generate,
 )
-from promptlab.chat.services.replaying import done_again, once
-from promptlab.chat.services.streams import Place
+from promptlab.chat.services.replaying import done_again
 from promptlab.lib.asgi import Request, Response, json_response, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
-from promptlab.lib.idempotency import HEADER, REPLAYED
+from promptlab.lib.idempotency import REPLAYED
 from promptlab.lib.logs import request_id
 from promptlab.lib.openapi import hot_paths, operation
-from promptlab.lib.ratelimit import acheck
 from promptlab.lib.threads import run_db
 from promptlab.llm.models import LanguageModel
 
@@ -36,14 +33,9 @@ TEXTS = ("prompt", "prompt_name", "environment", "session_id", "user", "unit_id"
 
 async def answer(request: Request) -> Response:
     """Answer a text or a prompt: the whole answer, what it took, and whether it was given before."""
-    principal = await aauthenticate(request.headers)
-    verdict = (await acheck(calls(principal), f"key:{principal.id}")).enforce()
-    body = await request.json_object()
-    wanted = _wanted(body)
-    call = call_of(principal, request.method, request.scope["path"], request.headers.get(HEADER, ""), body)
-    headers = verdict.headers()
-    with Place(f"key:{principal.id}"):
-        plan = await run_db(once, call, partial(prepare_generate, principal, wanted), _uid)
+    async with calling(request) as call:
+        plan = await call.planned(partial(prepare_generate, call.principal, _wanted(call.body)), _uid)
+        headers = dict(call.admission.headers)
         if isinstance(plan, Message):
             generated = await run_db(_again, plan)
             headers |= REPLAYED
@@ -62,7 +54,7 @@ def _again(earlier: Message) -> Generated:
     return Generated(GeneratePlan(done.plan, earlier.conversation.session), done.completion, earlier.is_cached)
 
 
-def _wanted(body: dict[str, Any]) -> GenerateInput:
+def _wanted(body: Mapping[str, Any]) -> GenerateInput:
     """Return the checked body. Raises Invalid naming every wrong field at once."""
     problems = [
         FieldProblem(name, "This is text.", "invalid")

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import aauthenticate
-from promptlab.accounts.drf import calls
 from promptlab.chat.api import openai_chat, openai_responses, openai_wire
-from promptlab.chat.api.openai_wire import Asked, Json
+from promptlab.chat.api.calling import Admission, admission
 from promptlab.chat.api.leaving import leave
+from promptlab.chat.api.openai_wire import Asked, Json
 from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.offering import Offered, offered, offered_as
 from promptlab.chat.services.reserving import note_refusal
@@ -39,10 +39,13 @@ from promptlab.lib.asgi import (
     unless_gone,
 )
 from promptlab.lib.errors import DomainError, NotFound
-from promptlab.lib.ratelimit import Verdict, acheck
+from promptlab.lib.ratelimit import Verdict
 from promptlab.lib.threads import run_db
 
 DONE = b"data: [DONE]\n\n"
+NAMES = {"calls": "requests", "tokens": "tokens"}
+"""What OpenAI calls what a limit is of."""
+NOBODY_ASKED = Admission(())
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 Event = Token | Done | Broken
 
@@ -54,6 +57,8 @@ class Call:
     request: Request
     principal: Principal
     headers: dict[str, str] = field(default_factory=dict)
+    admission: Admission = NOBODY_ASKED
+    is_planned: bool = False
 
 
 class Telling(Protocol):
@@ -75,28 +80,33 @@ def face(answering: Answering) -> Handler:
     async def handler(request: Request) -> AnyAnswer:
         began = time.perf_counter()
         call = Call(request, await aauthenticate(request.headers))
-        verdict = await acheck(calls(call.principal), f"key:{call.principal.id}")
-        call.headers.update(limits(verdict))
+        call.admission = await admission(call.principal, request, asks=request.method == "POST")
+        call.headers.update(limits(call.admission.verdicts))
         try:
-            verdict.enforce()
+            call.admission.enforce()
             answer = await answering(call)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets an answer)
             answer = on_error(known(error))
+        finally:
+            if not call.is_planned:
+                await call.admission.give_back()
         took = {"openai-processing-ms": str(round((time.perf_counter() - began) * 1000))}
         return replace(answer, headers={**answer.headers, **call.headers, **took})
 
     return handler
 
 
-def limits(verdict: Verdict) -> dict[str, str]:
-    """Return the rate limit headers as OpenAI names them; the time as Go writes durations."""
-    return {
-        "x-ratelimit-limit-requests": str(verdict.limit.quota),
-        "x-ratelimit-remaining-requests": str(verdict.remaining),
-        "x-ratelimit-reset-requests": f"{verdict.reset_s}s",
-    }
+def limits(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """Return the rate limit headers as OpenAI names them; times as Go writes durations."""
+    told: dict[str, str] = {}
+    for verdict in verdicts:
+        name = NAMES[verdict.limit.of]
+        told[f"x-ratelimit-limit-{name}"] = str(verdict.limit.quota)
+        told[f"x-ratelimit-remaining-{name}"] = str(verdict.remaining)
+        told[f"x-ratelimit-reset-{name}"] = f"{verdict.reset_s}s"
+    return told
 
 
 def on_error(error: DomainError) -> Response:
@@ -190,7 +200,8 @@ def _prepared(principal: Principal, turn: TurnInput) -> TurnPlan:
 
 async def _begun(call: Call, asked: Asked) -> tuple[TurnPlan, Event, AsyncGenerator[Event]]:
     """Prepare the turn and wait for its first event, so that what fails before it is an error of HTTP."""
-    plan = await run_db(_prepared, call.principal, asked.turn)
+    plan = (await run_db(_prepared, call.principal, asked.turn)).holding(call.admission.taken)
+    call.is_planned = True
     call.headers.update(openai_wire.attribution(plan))
     events = stream_turn(plan)
     try:

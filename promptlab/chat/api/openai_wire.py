@@ -299,7 +299,7 @@ def _type(error: DomainError, status: int) -> str:
     if error.code == "insufficient_quota":
         return "insufficient_quota"
     if status == 429:
-        return "requests"
+        return "tokens" if error.data.get("of") == "tokens" else "requests"
     return "server_error" if status >= 500 else "invalid_request_error"
 
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from promptlab.accounts.auth import aauthenticate
-from promptlab.accounts.drf import calls
-from promptlab.accounts.idempotency import call_of
+from promptlab.chat.api.calling import calling
 from promptlab.chat.api.leaving import leave
 from promptlab.chat.models import Message
-from promptlab.chat.services.replaying import done_again, once
-from promptlab.chat.services.streams import Place
+from promptlab.chat.services.replaying import done_again
 from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
 from promptlab.lib import problem, sse
 from promptlab.lib.asgi import EventStream, Request, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
-from promptlab.lib.idempotency import HEADER, REPLAYED
+from promptlab.lib.idempotency import REPLAYED
 from promptlab.lib.openapi import hot_paths, operation
-from promptlab.lib.ratelimit import Verdict, acheck
 from promptlab.lib.threads import run_db
 
 TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id", "model")
@@ -29,34 +25,29 @@ TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id
 
 async def chat(request: Request) -> EventStream:
     """Answer a message: tokens as they come, then one event with what it took."""
-    principal = await aauthenticate(request.headers)
-    verdict = (await acheck(calls(principal), f"key:{principal.id}")).enforce()
-    body = await request.json_object()
-    turn = _turn(body)
-    call = call_of(principal, request.method, request.scope["path"], request.headers.get(HEADER, ""), body)
-    with Place(f"key:{principal.id}") as place:
-        plan = await run_db(once, call, partial(prepare_turn, principal, turn), _uid)
+    async with calling(request) as call:
+        plan = await call.planned(partial(prepare_turn, call.principal, _turn(call.body)), _uid)
         if isinstance(plan, Message):
-            return _again(await run_db(done_again, plan), verdict)
+            return _again(await run_db(done_again, plan), call.admission.headers)
         events = stream_turn(plan)
         try:
             first = await unless_gone(request, anext(events))
         except BaseException:
             await events.aclose()
             raise
-        place.keep()
-    headers = {**verdict.headers(), **attribution(plan)}
-    return EventStream(_frames(first, events), headers, partial(leave, events, place), sse.PING)
+        call.place.keep()
+    headers = {**call.admission.headers, **attribution(plan)}
+    return EventStream(_frames(first, events), headers, partial(leave, events, call.place), sse.PING)
 
 
 def _uid(plan: TurnPlan) -> UUID:
     return plan.answer.uid
 
 
-def _again(done: Done, verdict: Verdict) -> EventStream:
+def _again(done: Done, limits: Mapping[str, str]) -> EventStream:
     """Tell an answer that was given before: its text at once, then the same end."""
     text = done.completion.text
-    headers = {**verdict.headers(), **attribution(done.plan), **REPLAYED}
+    headers = {**limits, **attribution(done.plan), **REPLAYED}
     return EventStream(_frames(Token(text) if text else done, _rest(done, is_told=not text)), headers=headers)
 
 
@@ -65,7 +56,7 @@ async def _rest(done: Done, *, is_told: bool) -> AsyncGenerator[Token | Done | B
         yield done
 
 
-def _turn(body: dict[str, Any]) -> TurnInput:
+def _turn(body: Mapping[str, Any]) -> TurnInput:
     """Return the checked body. Raises Invalid naming every wrong field at once."""
     problems = [
         FieldProblem(name, "This is text.", "invalid")

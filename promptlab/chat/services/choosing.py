@@ -56,6 +56,21 @@ class Chosen:
         }
 
     @property
+    def experiment_key(self) -> str | None:
+        """The experiment that somebody was assigned in; None where nobody was."""
+        if not self.assignment or not self.assignment.assigned or self.entry is None:
+            return None
+        return self.entry.delivery.experiment.key if self.entry.delivery.experiment else None
+
+    @property
+    def served_key(self) -> str | None:
+        """The variant that shaped the answer; None where nobody was assigned."""
+        if self.experiment_key is None or self.entry is None or self.entry.delivery.experiment is None:
+            return None
+        assert self.assignment is not None
+        return (self.entry.delivery.experiment.control if self.fell_back else self.assignment.variant).key
+
+    @property
     def on_trial(self) -> int | None:
         """The id of the experiment whose variant is served; None for its control, and where there is none."""
         if not self.assignment or not self.assignment.assigned or self.assignment.variant.is_control or self.fell_back:

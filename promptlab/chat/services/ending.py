@@ -14,10 +14,12 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from promptlab import llm
-from promptlab.chat.models import Conversation, Message
+from promptlab.chat.models import Message
 from promptlab.chat.services.reserving import settle
+from promptlab.chat.services.writing import hold, write_end
 from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
+from promptlab.lib.ratelimit import Taken
 from promptlab.lib.threads import run_db
 from promptlab.llm import pricing
 
@@ -40,6 +42,8 @@ class Answer:
     """The name of the model that was asked for."""
     is_budgeted: bool = False
     """Whether a budget keeps something ready for it."""
+    taken: Taken | None = None
+    """The tokens that are held for it in its key's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,8 @@ async def _outcome(broken: BrokenOff, whole: llm.Completion | None = None) -> Ou
 
 async def end_turn(answer: Answer, outcome: Outcome) -> Outcome:
     """Write the outcome, priced, and return it. While the database is away try again; the sweeper closes what is left."""
+    if answer.taken is not None:
+        await answer.taken.settle(_tokens(outcome))
     for pause_s in (*PAUSES_S, None):
         try:
             return await run_db(_price_and_finish, answer, outcome)
@@ -180,11 +186,16 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
         fields |= _measured(outcome.completion)
     with transaction.atomic():
         hold(answer.conversation_id)
-        going_on = Message.objects.filter(pk=answer.pk, state=State.STREAMING)
-        is_ended = bool(going_on.update(ended_at=timezone.now(), **fields))
+        is_ended = write_end(answer.pk, {"ended_at": timezone.now(), **fields})
         if is_ended and answer.is_budgeted:
             settle(answer.pk, _cost(outcome))
     return is_ended
+
+
+def _tokens(outcome: Outcome) -> int:
+    """Return the tokens an answer took; one that was given before took none."""
+    usage = outcome.completion.usage if outcome.completion is not None else None
+    return usage.input_tokens + usage.output_tokens if usage is not None else 0
 
 
 def _cost(outcome: Outcome) -> Decimal | None:
@@ -192,15 +203,6 @@ def _cost(outcome: Outcome) -> Decimal | None:
     if outcome.completion is None:
         return None if outcome.first_token_ms is not None else Decimal(0)
     return outcome.completion.cost_usd
-
-
-def hold(conversation_id: int) -> None:
-    """Hold the conversation until the transaction ends; look at the clock only after.
-
-    What an answer was sent is rebuilt from times: questions and answers of one conversation are written one after the
-    other, so that none is older than a turn that could not see it yet.
-    """
-    Conversation.objects.select_for_update(no_key=True).get(pk=conversation_id)
 
 
 def _measured(completion: llm.Completion) -> dict[str, Any]:

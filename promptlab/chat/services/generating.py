@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -32,10 +32,12 @@ from promptlab.chat.services.turn import (
     TurnPlan,
     stream_turn,
 )
+from promptlab.chat.services.writing import write_first
 from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.idempotency import fingerprint
 from promptlab.lib.logs import request_id
+from promptlab.lib.ratelimit import Taken
 from promptlab.llm.refusals import NoModelOfTier
 from promptlab.llm.routes import model_of_tier
 
@@ -76,6 +78,10 @@ class GeneratePlan:
     place: cache.Place | None = None
     cache_s: int = 0
 
+    def holding(self, taken: Taken | None) -> GeneratePlan:
+        """Return it with the tokens that are held for its answer."""
+        return replace(self, turn=self.turn.holding(taken))
+
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -101,8 +107,10 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     model = wanted.model or _of_tier(team_id, wanted.tier)
 
     def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:
-        answer = _write_rows(actor, team_id, wanted, chosen, environment, model)
-        return Written(chosen, answer, request_for(answer, team_id))
+        conversation, told, answer = _rows(actor, team_id, wanted, chosen, environment, model)
+        request = request_for(answer, team_id, told)
+        write_first(conversation, told, answer)
+        return Written(chosen, answer, request)
 
     written = with_budgets(actor, team_id, chosen, write)
     chosen, answer, request = written.chosen, written.answer, written.request
@@ -112,8 +120,8 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
         version=chosen.version.number if chosen.version else None,
-        experiment=answer.experiment.key if answer.experiment else None,
-        variant=answer.served_variant.key if answer.served_variant else None,
+        experiment=chosen.experiment_key,
+        variant=chosen.served_key,
         receipt=receipt_of(answer, team_id),
     )
     place = _place(team_id, request, chosen) if wanted.cache_s else None
@@ -243,12 +251,12 @@ def _problems(wanted: GenerateInput) -> list[FieldProblem]:
     return found
 
 
-def _write_rows(
+def _rows(
     actor: Principal, team_id: int, wanted: GenerateInput, chosen: Chosen, environment: str, model: str
-) -> Message:
-    """Write what was asked and the answer to come; return the latter."""
+) -> tuple[Conversation, list[Message], Message]:
+    """Return the rows of a conversation of its own, of what was asked, and of the answer to come."""
     now = timezone.now()
-    conversation = Conversation.objects.create(
+    conversation = Conversation(
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
@@ -262,12 +270,10 @@ def _write_rows(
         "unit_id": wanted.unit_id,
         "request_id": request_id(),
     }
-    if wanted.prompt:
-        Message.objects.create(
-            role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said
-        )
+    question = Message(role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said)
     version = chosen.version
-    answer: Message = Message.objects.create(
+    asked = model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL
+    answer = Message(
         role=Message.Role.ASSISTANT,
         state=State.STREAMING,
         lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),
@@ -276,13 +282,13 @@ def _write_rows(
         revision=chosen.revision,
         variables=dict(wanted.variables),
         snippets=dict(chosen.snippets),
-        model=model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
-        asked_model=model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL,
+        model=asked,
+        asked_model=asked,
         parameters={**_usual(), **(version.parameters if version else {}), **_asked_for(wanted)},
         **said,
         **chosen.assigned(),
     )
-    return answer
+    return conversation, [question] if wanted.prompt else [], answer
 
 
 def _usual() -> dict[str, Any]:

@@ -54,7 +54,9 @@ def with_budgets(actor: Principal, team_id: int, chosen: Chosen, write: Write) -
 def _written(actor: Principal, team_id: int, chosen: Chosen, write: Write) -> Written:
     key_id = actor.id if actor.kind == "key" else None
     rules = paying(team_id, key_id, chosen.prompt.pk if chosen.prompt else None, chosen.on_trial)
+    if not rules:
+        return write(chosen, {})
     with transaction.atomic():
         written = write(chosen, usual_parameters(rules))
         reserve(written.answer, written.request, team_id, rules)
-    return replace(written, is_budgeted=bool(rules))
+    return replace(written, is_budgeted=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 
@@ -20,12 +21,14 @@ from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
-from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, hold, keep_lease
+from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, keep_lease
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.paying import Written, with_budgets
+from promptlab.chat.services.writing import hold, write_first
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
+from promptlab.lib.ratelimit import Taken
 
 log = get_logger(__name__)
 State = Message.State
@@ -82,6 +85,10 @@ class TurnPlan:
     receipt: str | None
     environment: str = ""
 
+    def holding(self, taken: Taken | None) -> TurnPlan:
+        """Return it with the tokens that are held for its answer."""
+        return replace(self, answer=replace(self.answer, taken=taken)) if taken else self
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -124,11 +131,16 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     def write(chosen: Chosen, usual: Mapping[str, Any]) -> Written:
         there = conversation or _of_session(actor, team_id, turn, unit_id)
         if there is None:
-            there = _open(actor, team_id, chosen, environment, unit_id, turn.session)
-        else:
+            there = _new(actor, team_id, chosen, environment, unit_id, turn.session)
+            told, answer = _rows(there, turn, chosen, unit_id, usual)
+            request = request_for(answer, team_id, told)
+            write_first(there, told, answer)
+            return Written(chosen, answer, request)
+        with transaction.atomic():
             hold(there.pk)
-        answer = _write_rows(there, turn, chosen, unit_id, usual)
-        return Written(chosen, answer, request_for(answer, team_id))
+            told, answer = _rows(there, turn, chosen, unit_id, usual)
+            _write_next(told, answer)
+            return Written(chosen, answer, request_for(answer, team_id))
 
     written = with_budgets(actor, team_id, chosen, write)
     chosen, answer, request = written.chosen, written.answer, written.request
@@ -138,8 +150,8 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
         version=chosen.version.number if chosen.version else None,
-        experiment=answer.experiment.key if answer.experiment else None,
-        variant=answer.served_variant.key if answer.served_variant else None,
+        experiment=chosen.experiment_key,
+        variant=chosen.served_key,
         receipt=receipt_of(answer, team_id),
         environment=chosen.entry.environment if chosen.entry else "",
     )
@@ -253,8 +265,8 @@ def _of_session(actor: Principal, team_id: int, turn: TurnInput, unit_id: str) -
     return found
 
 
-def _open(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit_id: str, session: str) -> Conversation:
-    return Conversation.objects.create(
+def _new(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit_id: str, session: str) -> Conversation:
+    return Conversation(
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
@@ -264,19 +276,17 @@ def _open(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit
     )
 
 
-def _write_rows(
+def _rows(
     conversation: Conversation, turn: TurnInput, chosen: Chosen, unit_id: str, usual: Mapping[str, Any]
-) -> Message:
-    """Write what the caller said and the answer to come; return the latter."""
+) -> tuple[list[Message], Message]:
+    """Return the rows of what the caller said, and of the answer to come."""
     now = timezone.now()
-    told = Message.objects.bulk_create(_told(conversation, turn, unit_id, now))
     version = chosen.version
     model = turn.model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL
-    answer: Message = Message.objects.create(
+    answer = Message(
         conversation=conversation,
         role=Message.Role.ASSISTANT,
         purpose=turn.purpose,
-        sent_from=told[0].pk if turn.is_whole_talk and told else None,
         metadata=dict(turn.metadata),
         state=State.STREAMING,
         lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),
@@ -292,7 +302,14 @@ def _write_rows(
         request_id=request_id(),
         **chosen.assigned(),
     )
-    return answer
+    return _told(conversation, turn, unit_id, now), answer
+
+
+def _write_next(told: Sequence[Message], answer: Message) -> None:
+    """Write the rows of a turn in a conversation that goes on."""
+    written = Message.objects.bulk_create(told)
+    answer.sent_from = written[0].pk if written and written[0].is_sent else None
+    answer.save(force_insert=True)
 
 
 def _told(conversation: Conversation, turn: TurnInput, unit_id: str, now: datetime) -> list[Message]:

@@ -15,20 +15,20 @@ MOST_TOKENS_AROUND = 8
 """What a provider's frame around one message takes at most."""
 
 
-def fitting_messages(answer: Message, team_id: int) -> list[llm.ChatMessage]:
+def fitting_messages(answer: Message, team_id: int, told: Sequence[Message] | None = None) -> list[llm.ChatMessage]:
     """Return what is sent for `answer`, without its oldest turns where all of it would not fit; the row says which.
 
     The prompt and the question are never cut, nor is a talk that the caller tells whole. Raises ContextTooLong when they
-    do not fit by themselves.
+    do not fit by themselves. `told`: as for `upstream_messages`.
     """
-    messages = upstream_messages(answer)
+    messages = upstream_messages(answer, told)
     room = _room(answer, team_id)
     if room is None or _at_most(messages) <= room:
         return messages
     excess = llm.estimate(messages, answer.model).tokens - room
     if excess <= 0:
         return messages
-    if answer.purpose != Message.Purpose.CHAT:
+    if answer.purpose != Message.Purpose.CHAT or told is not None:
         raise llm.ContextTooLong()
     answer.history_from = _first_kept(answer, excess)
     answer.save(update_fields=["history_from"])
