@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from promptlab import llm
 from promptlab.accounts.access import Principal
+from promptlab.llm.routes import offered_models, switched_off
 from prompts import resolve
 from prompts.errors import NotDeployed, PromptNotFound, VersionNotFound
 from prompts.models import Deployment, Version
@@ -29,11 +30,11 @@ class Offered:
 
 
 def offered(actor: Principal) -> list[Offered]:
-    """Return the live prompts of the environments the actor may see, by name, then the models: one query.
+    """Return the live prompts of the environments the actor may see, by name, then the models.
 
     Raises Forbidden for who may not ask a model.
     """
-    return [*_live(actor), *_models()]
+    return [*_live(actor), *_models(actor.team_for("chat.use"))]
 
 
 def offered_as(actor: Principal, name: str) -> Offered | None:
@@ -43,7 +44,7 @@ def offered_as(actor: Principal, name: str) -> Offered | None:
     """
     team_id = actor.team_for("chat.use")
     if not name.startswith(PREFIX):
-        return next((one for one in _models() if one.name == name), None)
+        return next((one for one in _models(team_id) if one.name == name), None)
     prompt, selector = resolve.split_reference(name.removeprefix(PREFIX))
     try:
         version = _version(actor, team_id, prompt, selector)
@@ -76,5 +77,8 @@ def _of_version(name: str, version: Version) -> Offered:
     return Offered(name, OURS, int(version.created_at.timestamp()), archived.date() if archived else None)
 
 
-def _models() -> list[Offered]:
-    return [Offered(name, llm.resolve(name).provider) for name in llm.model_names()]
+def _models(team_id: int) -> list[Offered]:
+    """Return the team's own models, then those of the settings that no row of the team speaks of."""
+    own = [Offered(name, provider) for name, provider in offered_models(team_id)]
+    hidden = {one.name for one in own} | switched_off(team_id)
+    return [*own, *(Offered(name, llm.resolve(name).provider) for name in llm.model_names() if name not in hidden)]

@@ -104,12 +104,13 @@ async def resolve(target: Target) -> str:
     except (OSError, UnicodeError) as error:
         raise AddressRefused from error
     addresses = [str(entry[4][0]) for entry in found]
-    if not addresses or not (target.is_trusted or all(_is_public_text(address) for address in addresses)):
+    if not addresses or not (target.is_trusted or all(is_public_text(address) for address in addresses)):
         raise AddressRefused
     return addresses[0]
 
 
-def _is_public_text(address: str) -> bool:
+def is_public_text(address: str) -> bool:
+    """Tell the same of an address as it is written; not of a name."""
     try:
         return is_public(ip_address(address))
     except ValueError:

@@ -9,8 +9,8 @@ from promptlab.llm.errors import LLMError
 class ModelOff(LLMError):
     """An administrator switched off the model, or the provider that answers for it."""
 
-    code = "model_off"
-    status = 400
+    code = "model_not_allowed"
+    status = 403
     detail = "The model {model!r} is switched off. Choose one of those that are offered."
 
     def __init__(self, model: str) -> None:

@@ -77,6 +77,20 @@ def read_masks(team_id: int) -> Masks:
     return Masks(tuple(kinds.split()), tuple(patterns))
 
 
+def offered_models(team_id: int) -> list[tuple[str, str]]:
+    """Return the names of the team's models that can be called, each with that of its provider, those made first in front.
+
+    Two queries, kept for seconds.
+    """
+    known = _shelves.of(team_id).models.values()
+    return [(one.name, one.route.provider) for one in known if one.is_on and one.route is not None]
+
+
+def switched_off(team_id: int) -> set[str]:
+    """Return the names of the models that an administrator of the team switched off."""
+    return {one.name for one in _shelves.of(team_id).models.values() if not one.is_on}
+
+
 def window_of(team_id: int, model: str) -> int | None:
     """Return the context window that a team's row gives a model, in tokens; None where it says nothing."""
     known = _shelves.of(team_id).models.get(model)
@@ -112,6 +126,7 @@ def route_to(provider: Provider, model: str) -> Route:
         deadline_s=provider.deadline_s,
         drains=provider.on_hang_up == Provider.OnHangUp.READ,
         masks=Masks(tuple(provider.masked_list)),
+        is_public_only=provider.host not in {host.strip("[]").lower() for host in settings.LLM_ALLOWED_PRIVATE},
     )
 
 

@@ -62,7 +62,8 @@ class Route:
     `provider` names it in logs, metrics and breakers, `kind` says how it is spoken to, `model` is its own name for the
     model. `version` changes with every change of address or key, so that connections of old ones are not used again.
     `None` for a time limit means the setting. `drains`: when the caller hangs up the answer is read to its end, because
-    it is billed all the same. `masks` are what may not leave by this way.
+    it is billed all the same. `masks` are what may not leave by this way. `is_public_only`: what the address leads to is
+    looked at whenever a connection is opened.
     """
 
     provider: str
@@ -77,6 +78,7 @@ class Route:
     deadline_s: float | None = None
     drains: bool = False
     masks: Masks = NOTHING
+    is_public_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

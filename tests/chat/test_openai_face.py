@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import Any
 
@@ -16,7 +15,7 @@ from promptlab.llm import errors as llm_errors
 from promptlab.llm.providers import scripted
 from tests.chat.openai_desk import Desk, answers
 from tests.support.asgi import call
-from tests.support.make import make_key, make_live, make_prompt, make_team, make_version
+from tests.support.make import make_key, make_live, make_model, make_prompt, make_provider, make_team, make_version
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -247,6 +246,22 @@ def test_models_are_what_is_live_and_what_providers_have(desk: Desk) -> None:
             client.models.retrieve("prompt:greeting@production")
 
 
+def test_a_team_s_own_models_are_offered_and_those_switched_off_are_refused(desk: Desk) -> None:
+    lab = make_provider(desk.team, name="Lab", kind="echo")
+    make_model(lab, "support")
+    make_model(lab, "old", is_on=False)
+    found = {one.id: one.owned_by for one in desk.client.models.list()}
+    assert (found["support"], found["echo"]) == ("Lab", "echo")
+    assert "old" not in found
+    with pytest.raises(openai.NotFoundError):
+        desk.client.models.retrieve("old")
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        desk.client.chat.completions.create(model="old", messages=HELLO)  # type: ignore[arg-type]
+    assert (refused.value.code, refused.value.type) == ("model_not_allowed", "invalid_request_error")
+    assert desk.send("POST", "/api/v1/chat", json={"model": "old", "message": "Hi"}).status_code == 403
+    assert answers() == []
+
+
 def test_one_model_is_found_by_any_of_its_names(desk: Desk) -> None:
     make_version(desk.prompt, "Two {{name}}.", version_string="v1.1.0")
     for name in (
@@ -325,31 +340,3 @@ def test_fifty_at_once_are_fifty_rows_and_answers(desk: Desk) -> None:
     assert sorted(seen) == sorted(f"You said: Number {number}" for number in range(50))
     assert {row.state for row in answers()} == {"completed"}
     assert len(answers()) == 50
-
-
-# Frameworks on top of the client
-
-
-def test_the_agents_sdk_runs_with_a_prompt(desk: Desk) -> None:
-    agents = pytest.importorskip("agents", reason="the OpenAI Agents SDK is not installed")
-    from openai import AsyncOpenAI
-
-    agents.set_tracing_disabled(True)
-    model = agents.OpenAIResponsesModel(
-        model="echo", openai_client=AsyncOpenAI(base_url=f"{desk.base}/v1", api_key=desk.key)
-    )
-    agent = agents.Agent(name="a", model=model, prompt={"id": "greeting", "variables": {"name": "Ann"}})
-    assert agents.Runner.run_sync(agent, "hi").final_output.endswith("You said: hi")
-
-
-def test_langchain_runs_with_a_prompt_as_its_model(desk: Desk) -> None:
-    langchain_openai = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
-    model = langchain_openai.ChatOpenAI(
-        model="prompt:greeting",
-        base_url=f"{desk.base}/v1",
-        api_key=desk.key,
-        extra_body={"prompt_variables": {"name": "Ann"}},
-    )
-    assert model.invoke("hi").content.endswith("You said: hi")
-    assert "".join(part.content for part in model.stream("hi")).endswith("You said: hi")
-    assert json.dumps(model.invoke("hi").response_metadata)

@@ -115,6 +115,7 @@ class _Endpoint:
     api_version: str
     connect_timeout_s: float
     is_local: bool
+    is_public_only: bool
 
     @property
     def is_official(self) -> bool:
@@ -138,6 +139,7 @@ def _endpoint(route: Route) -> _Endpoint:
         api_version=route.api_version,
         connect_timeout_s=route.connect_timeout_s or settings.connect_timeout_s,
         is_local=is_local,
+        is_public_only=route.is_public_only,
     )
 
 
@@ -219,6 +221,8 @@ def _new_client(endpoint: _Endpoint) -> AsyncOpenAI:
     import httpx2
     import openai
 
+    from promptlab.llm.providers import reaching
+
     timeout = httpx2.Timeout(None, connect=endpoint.connect_timeout_s)
     transport = openai.DefaultAioHttpClient(
         verify=_tls(),
@@ -227,6 +231,8 @@ def _new_client(endpoint: _Endpoint) -> AsyncOpenAI:
         follow_redirects=False,
         trust_env=not endpoint.is_local,
     )
+    if endpoint.is_public_only:
+        reaching.let_reach_public_only(transport, connections=MAX_CONNECTIONS, keepalive_s=KEEPALIVE_S)
     if endpoint.api_version:
         return openai.AsyncAzureOpenAI(
             api_key=endpoint.key,
