@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.models import Team, User
-from promptlab.llm.querysets import LanguageModelQuerySet, PriceQuerySet, ProviderQuerySet
+from promptlab.llm.querysets import LanguageModelQuerySet, MaskingQuerySet, PriceQuerySet, ProviderQuerySet
 
 
 class Provider(models.Model):
@@ -173,6 +173,8 @@ class Masking(models.Model):
 
     team = models.OneToOneField(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
     kinds = models.CharField(_("replaced before every call"), max_length=40, blank=True)
+
+    objects = MaskingQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("masking")

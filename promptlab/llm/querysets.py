@@ -45,3 +45,9 @@ class PriceQuerySet(models.QuerySet[Any]):
         """Return the prices that are valid at some time from `start` to before `end`; None: for ever."""
         later = self.filter(Q(valid_to=None) | Q(valid_to__gt=start))
         return later if end is None else later.filter(valid_from__lt=end)
+
+
+class MaskingQuerySet(models.QuerySet[Any]):
+    def visible_to(self, principal: Principal, capability: str = CAPABILITY) -> MaskingQuerySet:
+        """Return what the teams in which `capability` is granted replace."""
+        return self if principal.is_system else self.filter(team_id__in=principal.teams_with(capability))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from promptlab.llm.admin import language_models, providers
+from promptlab.llm.admin import language_models, masking, providers
 
-__all__ = ["language_models", "providers"]
+__all__ = ["language_models", "masking", "providers"]
