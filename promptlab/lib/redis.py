@@ -85,6 +85,7 @@ _pool: redis.ConnectionPool | None = None
 _apools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
     weakref.WeakKeyDictionary()
 )
+_aclients: weakref.WeakKeyDictionary[redis.asyncio.ConnectionPool, redis.asyncio.Redis] = weakref.WeakKeyDictionary()
 
 
 def _options() -> dict[str, Any]:
@@ -157,9 +158,17 @@ async def aattempt(operation: Callable[[], Awaitable[T]]) -> T:
 
 
 async def acommand(*words: str | bytes | int) -> Any:
-    """Return what Redis answers to one command. Raises RedisAway."""
-    client = redis.asyncio.Redis(connection_pool=apool())
+    """Return what Redis answers to one command. Raises RedisAway, ScriptUnknown."""
+    client = _aclient()
     return await aattempt(lambda: client.execute_command(*words))  # type: ignore[no-untyped-call]
+
+
+def _aclient() -> redis.asyncio.Redis:
+    """Return the client over the running loop's pool, made once: making one takes as long as asking it."""
+    pool = apool()
+    if pool not in _aclients:
+        _aclients[pool] = redis.asyncio.Redis(connection_pool=pool)
+    return _aclients[pool]
 
 
 def ping() -> bool:

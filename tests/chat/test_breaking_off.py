@@ -14,7 +14,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 
 from promptlab.chat.models import Conversation, Message
-from promptlab.chat.services import ending, sweeping
+from promptlab.chat.services import ending, leasing, sweeping
 from promptlab.llm.errors import ProviderUnavailable
 from promptlab.llm.providers import registry, scripted
 from promptlab.llm.providers.base import Finish
@@ -224,15 +224,15 @@ def test_a_long_answer_keeps_saying_that_it_is_alive(
 ) -> None:
     """And goes on saying so after the database was away for one of the times."""
     settings.MESSAGE_LEASE_S = 0.3
-    real, renewals = ending.renew_lease, []
+    real, renewals = leasing.renew_leases, []
 
-    def shaky(answer_id: int) -> None:
-        renewals.append(answer_id)
+    def shaky(answer_ids: tuple[int, ...]) -> None:
+        renewals.append(answer_ids)
         if len(renewals) == 1:
             raise OperationalError
-        real(answer_id)
+        real(answer_ids)
 
-    monkeypatch.setattr(ending, "renew_lease", shaky)
+    monkeypatch.setattr(leasing, "renew_leases", shaky)
     leases: list[Any] = []
 
     async def look(message: dict[str, Any]) -> None:
@@ -244,3 +244,21 @@ def test_a_long_answer_keeps_saying_that_it_is_alive(
     assert leases[2] > leases[0] + timedelta(seconds=0.2)
     assert answers()[0].state == "completed"
     assert len(renewals) >= 3
+
+
+def test_answers_of_a_process_renew_their_leases_by_one_statement(settings: Any) -> None:
+    settings.MESSAGE_LEASE_S = 0.03
+    said: list[tuple[int, ...]] = []
+
+    async def two() -> None:
+        with leasing.leased(1), leasing.leased(2), leasing.leased(2):
+            while not said:
+                await asyncio.sleep(0.005)
+        assert [
+            task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.cancelling()
+        ] == []
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(leasing, "renew_leases", lambda ids: said.append(tuple(ids)))
+        asyncio.run(two())
+    assert set(said) == {(1, 2)}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from promptlab import llm
 from promptlab.chat.models import Message
+from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.reserving import settle
 from promptlab.chat.services.writing import hold, write_end
 from promptlab.lib.errors import DomainError
@@ -25,7 +24,6 @@ from promptlab.llm import pricing
 
 log = get_logger(__name__)
 State = Message.State
-RENEWALS_PER_LEASE = 3
 PAUSES_S = (0.2, 1.0)
 """Between tries to write how an answer ended: running streams finish while the database is away for a moment."""
 
@@ -117,15 +115,14 @@ async def settled() -> None:
 async def _end_when_read(answer: Answer, broken: BrokenOff) -> None:
     reading = broken.rest.reading
     assert reading is not None
-    renewal = asyncio.ensure_future(keep_lease(answer.pk))
     whole: llm.Completion | None = None
-    try:
-        await asyncio.wait({reading})
-        if not reading.cancelled() and reading.exception() is None:
-            whole = reading.result()
-    finally:
-        renewal.cancel()
-        await end_turn(answer, await _outcome(broken, whole))
+    with leased(answer.pk):
+        try:
+            await asyncio.wait({reading})
+            if not reading.cancelled() and reading.exception() is None:
+                whole = reading.result()
+        finally:
+            await end_turn(answer, await _outcome(broken, whole))
 
 
 async def _outcome(broken: BrokenOff, whole: llm.Completion | None = None) -> Outcome:
@@ -219,18 +216,3 @@ def _measured(completion: llm.Completion) -> dict[str, Any]:
         "cost_usd": completion.cost_usd,
         "latency_ms": completion.latency_ms,
     }
-
-
-def renew_lease(answer_id: int) -> None:
-    """Say that the answer's process is alive. One that stops saying so is closed by the sweeper."""
-    until = timezone.now() + timedelta(seconds=settings.MESSAGE_LEASE_S)
-    Message.objects.filter(pk=answer_id, state=State.STREAMING).update(lease_until=until)
-
-
-async def keep_lease(answer_id: int) -> None:
-    while True:
-        await asyncio.sleep(settings.MESSAGE_LEASE_S / RENEWALS_PER_LEASE)
-        try:
-            await run_db(renew_lease, answer_id)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("lease_not_renewed", error=type(error).__name__)

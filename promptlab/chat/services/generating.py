@@ -20,8 +20,9 @@ from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
-from promptlab.chat.services.ending import Answer, Outcome, end_turn, keep_lease
+from promptlab.chat.services.ending import Answer, Outcome, end_turn
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.paying import Written, with_budgets
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
@@ -163,14 +164,12 @@ async def _asked(plan: GeneratePlan) -> Generated:
 async def _waited(plan: GeneratePlan, place: cache.Place) -> Generated | cache.Lease:
     """Return the answer that somebody else got, with the row ended; or the lease to get it. The row ends all the same."""
     answer, started = plan.turn.answer, time.perf_counter()
-    renewal = asyncio.ensure_future(keep_lease(answer.pk))
     try:
-        found = await cache.find_or_lead(place, settings.LLM_DEADLINE_S / 2)
+        with leased(answer.pk):
+            found = await cache.find_or_lead(place, settings.LLM_DEADLINE_S / 2)
     except BaseException:
         await asyncio.shield(end_turn(answer, Outcome.of(None, None, "", None)))
         raise
-    finally:
-        renewal.cancel()
     if isinstance(found, cache.Lease):
         return found
     completion = _given_before(found, round((time.perf_counter() - started) * 1000))

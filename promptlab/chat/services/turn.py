@@ -21,8 +21,9 @@ from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.choosing import Chosen, choose
-from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn, keep_lease
+from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.paying import Written, with_budgets
 from promptlab.chat.services.writing import hold, write_first
 from promptlab.lib import problem
@@ -169,36 +170,35 @@ async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
     first_token_ms: int | None = None
     rest = llm.Rest()
     started = asyncio.get_running_loop().time()
-    renewal = asyncio.ensure_future(keep_lease(plan.answer.pk))
-    try:
-        async with aclosing(llm.astream(plan.request, rest=rest)) as events:
-            async for event in events:
-                if isinstance(event, llm.Completion):
-                    completion = event
-                    break
-                if first_token_ms is None:
-                    first_token_ms = _ms_since(started)
-                parts.append(event.text)
-                yield Token(event.text, event.tool_calls)
-    except llm.LLMError as error:
-        failure = error
-        if first_token_ms is None:
-            raise
-    except Exception:
-        log.exception("turn_crashed", message_id=str(plan.answer.uid))
-        failure = problem.Unexpected()
-        if first_token_ms is None:
-            raise
-    finally:
-        renewal.cancel()
-        text = "".join(parts)
-        if completion is not None:
-            end = _whole(plan, Outcome.of(completion, None, text, first_token_ms))
-        else:
-            broken = BrokenOff(plan.request, rest, text, first_token_ms, _ms_since(started), failure)
-            end = end_broken(plan.answer, broken)
-        # Shielded: whoever hangs up cancels this task, and the row must end all the same.
-        completion = await asyncio.shield(end)
+    with leased(plan.answer.pk):
+        try:
+            async with aclosing(llm.astream(plan.request, rest=rest)) as events:
+                async for event in events:
+                    if isinstance(event, llm.Completion):
+                        completion = event
+                        break
+                    if first_token_ms is None:
+                        first_token_ms = _ms_since(started)
+                    parts.append(event.text)
+                    yield Token(event.text, event.tool_calls)
+        except llm.LLMError as error:
+            failure = error
+            if first_token_ms is None:
+                raise
+        except Exception:
+            log.exception("turn_crashed", message_id=str(plan.answer.uid))
+            failure = problem.Unexpected()
+            if first_token_ms is None:
+                raise
+        finally:
+            text = "".join(parts)
+            if completion is not None:
+                end = _whole(plan, Outcome.of(completion, None, text, first_token_ms))
+            else:
+                broken = BrokenOff(plan.request, rest, text, first_token_ms, _ms_since(started), failure)
+                end = end_broken(plan.answer, broken)
+            # Shielded: whoever hangs up cancels this task, and the row must end all the same.
+            completion = await asyncio.shield(end)
     if failure is not None:
         yield Broken(plan, failure)
     else:
