@@ -12,7 +12,13 @@ from django.utils.translation import gettext_lazy as _
 
 from experiments.models import Experiment, Variant
 from promptlab.accounts.models import ApiKey, Team
-from promptlab.chat.querysets import TITLE_CHARACTERS, BudgetQuerySet, ConversationQuerySet, MessageQuerySet
+from promptlab.chat.querysets import (
+    TITLE_CHARACTERS,
+    BudgetQuerySet,
+    ConversationQuerySet,
+    MessageQuerySet,
+    RepricingQuerySet,
+)
 from prompts.models import Environment, Prompt, Version
 
 
@@ -305,3 +311,36 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.message_id}: {usd(self.nanousd)}"
+
+
+class Repricing(models.Model):
+    """A job that prices a team's answers again, and what came of it so far. `done_to` is the id of the last one it looked at.
+
+    Sums are over the answers that were looked at. Nothing is written where it `is_trial`.
+    """
+
+    team = models.ForeignKey(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
+    asked_by = models.CharField(_("asked by"), max_length=200)
+    since = models.DateTimeField(_("answers since"), null=True)
+    until = models.DateTimeField(_("answers until"), null=True)
+    is_trial = models.BooleanField(_("only a report"), default=True)
+    created_at = models.DateTimeField(_("asked at"), auto_now_add=True)
+    ended_at = models.DateTimeField(_("done"), null=True)
+    done_to = models.PositiveBigIntegerField(default=0, editable=False)
+    answers = models.PositiveIntegerField(_("answers looked at"), default=0)
+    changed = models.PositiveIntegerField(_("cost changed"), default=0)
+    unknown = models.PositiveIntegerField(_("cost unknown"), default=0)
+    found = models.PositiveIntegerField(_("cost found"), default=0)
+    old_usd = models.DecimalField(_("sum before"), max_digits=20, decimal_places=9, default=0)
+    new_usd = models.DecimalField(_("sum after"), max_digits=20, decimal_places=9, default=0)
+
+    objects = RepricingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("pricing again")
+        verbose_name_plural = _("pricing again")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["id"], condition=Q(ended_at=None), name="repricing_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.team}, {self.created_at:%Y-%m-%d %H:%M}"

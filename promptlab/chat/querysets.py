@@ -94,3 +94,11 @@ class BudgetQuerySet(OfTeam):
     def in_force(self) -> Self:
         """Return those that were not removed, with what they are about."""
         return self.filter(removed_at=None).select_related("team", "key", "prompt", "experiment")
+
+
+class RepricingQuerySet(OfTeam):
+    path = "team_id"
+
+    def waiting(self) -> Self:
+        """Return the jobs that are not done, the first that was asked for in front."""
+        return self.filter(ended_at=None).order_by("id")

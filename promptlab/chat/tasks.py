@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from promptlab.chat.services import metering, purging, sweeping
+from promptlab.chat.services import metering, purging, repricing, sweeping
 
 
 @shared_task(name=metering.ROLL_UP_TASK)
@@ -23,3 +23,9 @@ def close_abandoned() -> None:
 def purge_old_messages() -> None:
     """Remove what was said longer ago than its team keeps it."""
     purging.purge_old_messages()
+
+
+@shared_task(name=repricing.RUN_TASK)
+def run_repricings() -> None:
+    """Price answers again where somebody asked for it."""
+    repricing.run_repricings()

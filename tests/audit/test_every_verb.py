@@ -562,6 +562,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
         ["masking.changed"],
     ),
     "reprice": (_reprice, ["messages.repriced"]),
+    "ask_repricing": (lambda w: lambda: repricing.ask_repricing(w.cleo, w.cast.team), ["repricing.asked"]),
     "set_budget": (_set_budget, ["budget.set"]),
     "remove_budget": (_remove_budget, ["budget.removed"]),
     "erase_unit": (_erase_unit, ["unit.erased"]),

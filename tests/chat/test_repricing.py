@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
+from django.test import Client
 from django.utils import timezone
 
 from experiments.models import HourRollup
@@ -17,7 +18,7 @@ from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
-from promptlab.chat.models import Message
+from promptlab.chat.models import Message, Repricing
 from promptlab.chat.services import metering, repricing
 from promptlab.chat.services.repricing import Report, reprice
 from promptlab.lib.errors import Forbidden, NotFound
@@ -136,3 +137,57 @@ def test_the_command_reports_first_and_writes_when_told(team: Team, answers: lis
         call_command("reprice", team="Nobody")
     with pytest.raises(CommandError, match="neither"):
         call_command("reprice", team=team.name, since="2026-99-99")
+
+
+# The job
+
+
+def test_a_job_writes_what_the_report_says_and_counts_nothing_twice(
+    team: Team, answers: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price_all(team)
+    monkeypatch.setattr(repricing, "BATCH", 1)
+    trial = repricing.ask_repricing(SYSTEM, team)
+    job = repricing.ask_repricing(SYSTEM, team, is_trial=False)
+    assert repricing.run_repricings() == 6
+    for one in (trial, job):
+        one.refresh_from_db()
+        assert one.ended_at is not None
+        assert (one.answers, one.changed, one.found, one.unknown) == (2, 2, 1, 0)
+        assert one.old_usd == Decimal("0.5")
+    assert trial.new_usd == job.new_usd
+    assert repricing.run_repricings() == 0
+    again = reprice(SYSTEM, team)
+    assert (again.answers, again.changed, again.new_usd) == (2, 0, job.new_usd)
+    assert AuditEntry.objects.filter(verb="messages.repriced").count() == 1
+
+
+def test_a_job_that_was_cut_off_goes_on_where_it_was(
+    team: Team, answers: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price_all(team)
+    monkeypatch.setattr(repricing, "BATCH", 1)
+    job = repricing.ask_repricing(SYSTEM, team, is_trial=False)
+    assert repricing._run_batch()
+    job.refresh_from_db()
+    assert (job.answers, job.ended_at) == (1, None)
+    repricing.run_repricings()
+    job.refresh_from_db()
+    assert (job.answers, job.changed) == (2, 2)
+
+
+def test_administrators_ask_for_it_on_its_page_and_nobody_else(cast: Cast, client: Client) -> None:
+    path = "/admin/chat/repricing/"
+    client.force_login(cast.cleo)
+    asked = client.post(f"{path}add/", {"since": "2026-11-01", "is_written": "on"}, follow=True)
+    job = Repricing.objects.get()
+    assert (job.is_trial, job.team, job.since is not None) == (False, cast.team, True)
+    assert b"Waiting for a worker" in asked.content
+    repricing.run_repricings()
+    assert b"Done" in client.get(f"{path}{job.pk}/change/").content
+    assert b"Done" in client.get(path).content
+    for person in (cast.ben, cast.zoe):
+        client.force_login(person)
+        assert client.get(f"{path}{job.pk}/change/").status_code in (403, 404)
+        client.post(f"{path}add/", {})
+    assert Repricing.objects.filter(team=cast.team).count() == 1

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from promptlab.chat.admin import budgets, conversations
+from promptlab.chat.admin import budgets, conversations, repricings
 
-__all__ = ["budgets", "conversations"]
+__all__ = ["budgets", "conversations", "repricings"]

@@ -11,14 +11,16 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
+from django.utils import timezone
 
 from experiments.services.rollups import Observation, add_observations
-from promptlab.accounts.access import Principal, require
+from promptlab.accounts.access import SYSTEM, Principal, require
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
-from promptlab.chat.models import Message
+from promptlab.chat.models import Message, Repricing
 from promptlab.chat.services.metering import TEXTS, served_by
 from promptlab.lib.logs import get_logger
+from promptlab.lib.queue import enqueue_on_commit
 from promptlab.llm import Usage
 from promptlab.llm.keeping import forget
 from promptlab.llm.pricing import Priced, price
@@ -26,6 +28,7 @@ from promptlab.llm.pricing import Priced, price
 log = get_logger(__name__)
 CAPABILITY = "provider.admin"
 BATCH = 500
+RUN_TASK = "chat.run_repricings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,56 @@ def reprice(
             record(actor, "messages.repriced", team, team_id=team.pk, after=told)
         log.info("messages_repriced", team=team.pk, **told)
     return report
+
+
+def ask_repricing(
+    actor: Principal, team: Team, *, since: datetime | None = None, until: datetime | None = None, is_trial: bool = True
+) -> Repricing:
+    """Have a worker price a team's answers of that time again, and return the job, whose row tells how it goes."""
+    require(actor, CAPABILITY, team.pk)
+    with transaction.atomic():
+        job: Repricing = Repricing.objects.create(
+            team=team, asked_by=actor.label, since=since, until=until, is_trial=is_trial
+        )
+        told = {"since": since and since.isoformat(), "until": until and until.isoformat(), "is_trial": is_trial}
+        record(actor, "repricing.asked", job, team_id=team.pk, after=told)
+        enqueue_on_commit(RUN_TASK)
+    return job
+
+
+def run_repricings() -> int:
+    """Do the jobs that wait, and return how many batches that took. Two workers at once take different jobs."""
+    forget()
+    batches = 0
+    while _run_batch():
+        batches += 1
+    return batches
+
+
+@transaction.atomic
+def _run_batch() -> bool:
+    """Do the next 500 answers of a job, and note it in the same transaction: so nothing is counted twice."""
+    free = Repricing.objects.waiting().select_for_update(skip_locked=True, of=("self",), no_key=True)
+    job: Repricing | None = free.first()
+    if job is None:
+        return False
+    part, last_id = _reprice_batch(job.team_id, job.since, job.until, job.done_to, job.is_trial)
+    for name, number in asdict(part).items():
+        setattr(job, name, getattr(job, name) + number)
+    job.done_to = last_id or job.done_to
+    if not last_id:
+        job.ended_at = timezone.now()
+        _tell(job)
+    job.save()
+    return True
+
+
+def _tell(job: Repricing) -> None:
+    """Write down what came of a job that changed something."""
+    if not job.changed or job.is_trial:
+        return
+    told = {name: str(getattr(job, name)) for name in asdict(Report())}
+    record(SYSTEM, "messages.repriced", job.team, team_id=job.team_id, after={**told, "job": job.pk})
 
 
 @transaction.atomic
