@@ -202,12 +202,13 @@ class Taken:
 
     async def settle(self, size: int) -> None:
         """Count what was needed in place of what was taken, whether there is room or not: there, or here, as then."""
-        limit, who, more = self.demand.limit, self.demand.who, size - self.demand.size
+        demand = self.demand
         if not self.is_shared:
-            budget(limit, who, share=settings.WEB_PROCESSES).add(more)
-        elif more:
+            here = budget(demand.limit, demand.who, share=settings.WEB_PROCESSES)
+            here.add(size - min(demand.size, here.quota))
+        elif size != demand.size:
             with suppress(redis.RedisAway):
-                await windows.aadd(replace(self.demand, size=more).want)
+                await windows.aadd(replace(demand, size=size - demand.size).want)
 
 
 def _verdicts(demands: Sequence[Demand], fits: bool, seen: Sequence[windows.Window]) -> list[Verdict]:
