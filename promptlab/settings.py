@@ -87,7 +87,7 @@ else:
         "connect_timeout": 2,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-HOT_DB_THREADS = env_int("HOT_DB_THREADS", 8, minimum=1)
+HOT_DB_THREADS = env_int("HOT_DB_THREADS", 4, minimum=1)
 
 
 def private_socket() -> Path:
