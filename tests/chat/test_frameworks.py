@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from pydantic import BaseModel
 
 from promptlab.llm.providers import scripted
 from promptlab.llm.types import FinishReason
-from tests.chat.openai_desk import Desk
+from tests.chat.openai_desk import Desk, answers
+from tests.support.make import make_live, make_prompt
 
 TOLD = {"city": "Rome", "degrees": 21}
 VARIABLES = {"prompt_variables": {"name": "Ann"}}
@@ -140,3 +143,22 @@ def test_langchain_keeps_the_shape_of_an_answer(desk: Desk, responses: bool) -> 
     model = chat_model(desk, responses=responses).with_structured_output(Weather, method="json_schema")
     with telling(json.dumps(TOLD)):
         assert model.invoke("How is it in Rome?") == Weather(**TOLD)
+
+
+# What the documentation says
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "openai.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_documentation_shows_runs_as_it_is_written(desk: Desk, block: str) -> None:
+    for module, words in (("agents", "the OpenAI Agents SDK"), ("langchain_openai", "langchain-openai")):
+        if f"from {module} " in block:
+            pytest.importorskip(module, reason=f"{words} is not installed")
+    make_live(make_prompt(desk.team, "Help {{customer_name}}.", title="Support agent").newest)  # type: ignore[arg-type]
+    written = block.replace("https://promptlab.example.com", desk.base).replace("pl_...", desk.key)
+    said: dict[str, Any] = {}
+    exec(compile(written, "docs/openai.md", "exec"), said)
+    assert said.get("answer", "You said: Where is my parcel?").endswith("You said: Where is my parcel?")
+    row = answers()[-1]
+    assert (row.state, row.version.prompt.name) == ("completed", "support-agent")  # type: ignore[union-attr]
