@@ -121,6 +121,7 @@ SENTENCES: dict[str, Any] = {
     "suite.run_cancelled": _("cancelled the run of %(what)s"),
     "suite.run_resumed": _("went on with the run of %(what)s"),
     "messages.repriced": _("re-priced answers of %(what)s"),
+    "repricing.asked": _("asked to have answers re-priced: %(what)s"),
 }
 
 KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
