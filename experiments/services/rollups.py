@@ -17,29 +17,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
 from operator import or_
-from typing import Any
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import Q
 
-from experiments.models import ExperimentUnit, HourRollup, Ramp
+from experiments.models import ExperimentUnit, Ramp
+from experiments.services.hours import Cell, Number, Served, Sums, add_to_hours
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
 
 log = get_logger(__name__)
 TICK_TASK = "experiments.tick_ramp"
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What was shown, and where. `variant_id`: the variant that was served, None outside of experiments."""
-
-    prompt_id: int
-    environment_id: int
-    version_id: int
-    experiment_id: int | None = None
-    phase: int = 0
-    variant_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +54,6 @@ class Observation:
     latency_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The key of one row of sums."""
-
-    served: Served
-    hour: datetime
-
-    @property
-    def order(self) -> tuple[int, int, int, int, datetime]:
-        """The order in which every transaction takes its locks, so that two never wait for each other."""
-        served = self.served
-        return (served.version_id, served.environment_id, served.variant_id or 0, served.phase, self.hour)
-
-    @property
-    def key(self) -> dict[str, object]:
-        """The columns that are unique together."""
-        served = self.served
-        if served.variant_id is not None:
-            return {"variant_id": served.variant_id, "phase": served.phase, "hour": self.hour}
-        where = {"version_id": served.version_id, "environment_id": served.environment_id}
-        return {**where, "variant_id": None, "hour": self.hour}
-
-
-Number = Any
-"""An integer, a float or a Decimal: whichever the column holds."""
-Sums = dict[Cell, dict[str, Number]]
 UnitKey = tuple[int, int, str]
 """(experiment id, phase, unit id)"""
 UNIT_COLUMNS = (
@@ -111,8 +73,7 @@ def add_observations(observations: Sequence[Observation]) -> None:
     for observation in observations:
         _add_events(sums[_cell(observation)], observation)
     _add_units(sums, [one for one in observations if one.served.variant_id is not None and one.unit_id])
-    for cell in sorted(sums, key=lambda one: one.order):
-        _add_to_row(cell, {name: number for name, number in sums[cell].items() if number})
+    add_to_hours(sums)
     _wake_ramps({one.served.experiment_id for one in observations if one.served.experiment_id is not None})
 
 
@@ -136,19 +97,6 @@ def _add_events(sums: dict[str, Number], one: Observation) -> None:
         sums[name] += getattr(one, name)
     sums["cost_usd"] += one.cost_usd or Decimal(0)
     sums["unpriced"] += one.is_unpriced + one.unpriced
-
-
-def _add_to_row(cell: Cell, added: dict[str, Number]) -> None:
-    """Add to one row; the first to come makes it. The update waits for whoever is adding to the same row."""
-    if not added:
-        return
-    row = HourRollup.objects.filter(**cell.key)
-    more = {name: F(name) + number for name, number in added.items()}
-    if not row.update(**more):
-        served = cell.served
-        columns = {name: getattr(served, name) for name in Served.__dataclass_fields__}
-        HourRollup.objects.bulk_create([HourRollup(**columns, hour=cell.hour)], ignore_conflicts=True)
-        row.update(**more)
 
 
 def _add_units(sums: Sums, observations: Sequence[Observation]) -> None:

@@ -18,7 +18,8 @@ from experiments.models import AnalysisSnapshot, Experiment, ExperimentUnit, Hou
 from experiments.results import as_json, results
 from experiments.services import lifecycle
 from experiments.services.analysis import analyse, analyse_all, computed
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations
 from experiments.tasks import analyse as task
 from promptlab.accounts.access import SYSTEM
 from tests.support.cast import Cast

@@ -16,7 +16,8 @@ from django.utils import timezone
 from experiments.dashboards import words
 from experiments.models import Experiment, RampDecision, Variant
 from experiments.services import lifecycle
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations
 from promptlab.accounts.models import User
 from tests.support.cast import Cast
 from tests.support.make import make_experiment, make_prompt, make_user

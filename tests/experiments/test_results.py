@@ -12,7 +12,8 @@ from django.db import transaction
 from experiments.models import Experiment, Variant
 from experiments.results import Status, as_json, overview, results
 from experiments.services import lifecycle
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations
 from experiments.stats.proportion import wilson
 from promptlab.accounts.access import SYSTEM
 from tests.support.cast import Cast

@@ -15,7 +15,8 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import Count, Sum
 
 from experiments.models import Experiment, ExperimentUnit, HourRollup, Variant
-from experiments.services.rollups import Observation, Served, add_observations, sums_over_units
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations, sums_over_units
 from tests.support.make import make_experiment, make_prompt, make_team
 
 NOON = datetime(2026, 3, 1, 12, 20, tzinfo=UTC)
@@ -77,6 +78,20 @@ def test_a_second_call_adds_to_the_same_cell(control: Variant) -> None:
     cell = HourRollup.objects.get(variant=control)
     assert (cell.requests, cell.errors, cell.units, cell.unpriced) == (3, 1, 2, 1)
     assert cell.cost_usd == Decimal("0.003")
+
+
+def test_many_cells_of_both_kinds_are_added_to_at_once(control: Variant, django_assert_max_num_queries: Any) -> None:
+    inside = served_by(control)
+    plain = Served(inside.prompt_id, inside.environment_id, inside.version_id)
+    hours = [NOON + timedelta(hours=hour) for hour in range(40)]
+    many = [Observation(served, "", at, requests=1, latency_ms=3) for at in hours for served in (inside, plain)]
+    with django_assert_max_num_queries(9), transaction.atomic():
+        add_observations(many)
+    add(*many[:30])
+    cells = HourRollup.objects.values_list("variant_id", "requests", "latency_ms", "shown").order_by("hour", "id")
+    assert sorted(cells, key=str) == sorted(
+        [(pk, n, 3 * n, 0) for pk in (control.pk, None) for n in (2,) * 15 + (1,) * 25], key=str
+    )
 
 
 def test_outside_of_experiments_there_are_hourly_sums_and_no_units(control: Variant) -> None:

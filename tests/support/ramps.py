@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from experiments.models import Ramp, Variant
 from experiments.services import ramping
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from tests.support.make import make_live, make_prompt, make_version

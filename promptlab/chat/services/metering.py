@@ -8,7 +8,8 @@ from datetime import UTC
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.services.rollups import Observation, Served, add_observations
+from experiments.services.hours import Served
+from experiments.services.rollups import Observation, add_observations
 from promptlab.chat.models import Message
 from promptlab.lib.batches import in_batches
 from promptlab.lib.logs import get_logger
