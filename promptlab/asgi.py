@@ -8,7 +8,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptlab.settings")
 django = get_asgi_application()
 
-from experiments.api import delivery, environment  # noqa: E402  (Django must be set up first)
+from experiments.api import delivery, environment, ofrep  # noqa: E402  (Django must be set up first)
 from feedback.api import intake  # noqa: E402
 from promptlab import checks, llm  # noqa: E402
 from promptlab.chat.api import export, exposures, generate, openai_face, stream  # noqa: E402
@@ -33,6 +33,7 @@ async def close() -> None:
 routes = [
     *delivery.ROUTES,
     *environment.ROUTES,
+    *ofrep.ROUTES,
     *heartbeats.ROUTES,
     *stream.ROUTES,
     *generate.ROUTES,

@@ -101,7 +101,7 @@ def _flush() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_memory() -> None:
     """Forget what processes remember between requests: payloads, keys, the breakers."""
-    from experiments import bundle, delivery, moves
+    from experiments import bundle, delivery, flags, moves
     from promptlab.accounts import auth
     from promptlab.lib import push, queue, redis
     from promptlab.llm import keeping
@@ -116,6 +116,7 @@ def _no_memory() -> None:
     counting.fetched.forget()
     gathering.clear()
     bundle.forget()
+    flags.forget()
     moves.forget()
     revisions.forget()
     auth.verified.clear()
