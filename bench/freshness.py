@@ -97,6 +97,7 @@ def following(servers: list[Server], count: int) -> Iterator[Followers]:
 def workers(env: dict[str, str], count: int) -> Iterator[None]:
     """Run so many Celery workers beside, the first with the clock."""
     celery = [sys.executable, "-m", "celery", "-A", "promptlab", "worker", "-P", "threads", "-c", "2", "-l", "ERROR"]
+    celery += ["-Q", "ingest,default,llm"]
     quiet = {"cwd": ROOT, "env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     beat = ["-B", "-s", str(Path(env["PROMPTLAB_VAR"]) / "beat")]
     running = [

@@ -1,0 +1,287 @@
+#!/usr/bin/env python
+"""Do the sums equal a recount after a storm of ratings, while workers are killed?
+
+`tests/stores.py -- .venv/bin/python bench/storm.py` on PostgreSQL. Answers and ratings are written in bulk, by the very
+statement that keeps single ones; worker processes add them to the sums and are killed with SIGKILL in between. Then raw
+rows are counted again, unit by unit, and every sum compared. See bench/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "sdk"))
+DUPLICATES, FLIPS, RETRACTIONS, LATE = 0.05, 0.10, 0.03, 0.10
+BATCH = 1000
+Event = tuple[int, str, int]
+"""(index of the answer, rater, value)"""
+
+
+def setup() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptlab.settings")
+    import django
+
+    django.setup()
+
+
+def work() -> None:
+    """Be a worker: add what waits, for ever. What its tasks would do, without a broker."""
+    setup()
+    from django.db import OperationalError
+
+    from feedback.services.batch import roll_up_feedback
+    from promptlab.chat.services.metering import roll_up_messages
+    from promptlab.lib.errors import Conflict
+
+    while True:
+        try:
+            if not roll_up_messages() + roll_up_feedback():
+                time.sleep(0.05)
+        except (Conflict, OperationalError) as error:
+            print(f"  the next sweep counts them: {error}", flush=True)
+
+
+class Workers:
+    """Worker processes, of which one is killed now and then and replaced."""
+
+    def __init__(self, count: int) -> None:
+        self.processes = [self._new() for _ in range(count)]
+        self.kills = 0
+
+    def _new(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, __file__, "--work"], cwd=ROOT)
+
+    def kill_one(self) -> None:
+        process = self.processes.pop(0)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.kills += 1
+        self.processes.append(self._new())
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def answers(count: int, units: int) -> list[Any]:
+    """Write so many answers of a running experiment, a tenth of them long ago, and return them.
+
+    One unit in a hundred meets both texts.
+    """
+    from django.utils import timezone
+
+    from experiments.models import Experiment
+    from promptlab.accounts.access import SYSTEM
+    from promptlab.accounts.services import create_team
+    from promptlab.chat.models import Conversation, Message
+    from tests.support.make import make_experiment, make_prompt
+
+    team = create_team(SYSTEM, "Storm")
+    experiment = make_experiment(make_prompt(team, title="Storm"), running=True)
+    variants = list(Experiment.objects.get(pk=experiment.pk).variants.all())
+    chance, now, rows = random.Random(1), timezone.now(), []
+    for number in range(count):
+        unit = number % units
+        side = (number // units) % 2 if unit % 100 == 0 else unit % 2
+        ended = now - timedelta(hours=chance.randrange(1, 60) if chance.random() < LATE else 0)
+        rows.append(
+            Message(
+                conversation=Conversation(team=team, prompt=experiment.prompt, unit_id=f"u{unit}"),
+                role=Message.Role.ASSISTANT,
+                state=Message.State.COMPLETED if chance.random() < 0.98 else Message.State.FAILED,
+                ended_at=ended,
+                version_id=variants[side].version_id,
+                environment=experiment.environment,
+                experiment=experiment,
+                phase=1,
+                assigned_variant=variants[side],
+                served_variant=variants[side],
+                unit_id=f"u{unit}",
+                latency_ms=1 + int(chance.expovariate(1 / 800)),
+                cost_usd=None,
+                is_external=True,
+            )
+        )
+    for start in range(0, count, 5000):
+        part = rows[start : start + 5000]
+        Conversation.objects.bulk_create([row.conversation for row in part], batch_size=BATCH)
+        Message.objects.bulk_create(part, batch_size=BATCH)
+    return rows
+
+
+def events(count: int, messages: int) -> list[Event]:
+    """Return ratings in the order they arrive: first ones, and later changes, retractions and repetitions of them."""
+    chance = random.Random(2)
+    first = int(count * (1 - DUPLICATES - FLIPS - RETRACTIONS))
+    found: list[tuple[float, Event]] = []
+    for number in range(first):
+        at, one = chance.random(), (number % messages, f"r{number // messages}", 1 if chance.random() < 0.7 else -1)
+        found.append((at, one))
+    for share, change in ((DUPLICATES, 1), (FLIPS, -1), (RETRACTIONS, 0)):
+        for _ in range(int(count * share)):
+            at, (message, rater, value) = found[chance.randrange(first)]
+            found.append((at + chance.random() * (1 - at), (message, rater, change * value)))
+    return [event for _, event in sorted(found, key=lambda one: one[0])]
+
+
+def batches(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Yield the events in order; one statement cannot hold two of the same rating."""
+    batch: dict[tuple[int, str], Event] = {}
+    for event in events:
+        if event[:2] in batch or len(batch) == BATCH:
+            yield list(batch.values())
+            batch = {}
+        batch[event[:2]] = event
+    yield list(batch.values())
+
+
+def rate(messages: Sequence[Any], batch: Sequence[Event], team_id: int) -> None:
+    """Keep ratings as `feedback.services.ingest` does, many at once."""
+    from feedback.models import Feedback
+
+    rows = [
+        Feedback(team_id=team_id, message=messages[index], rater=rater, value=value)
+        for index, rater, value in sorted(batch)
+    ]
+    changed = ["value", "comment", "rolled_up_at", "updated_at"]
+    Feedback.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["message", "rater", "metric"], update_fields=changed
+    )
+
+
+def storm(messages: Sequence[Any], arriving: Sequence[Event], workers: Workers, kills: int) -> None:
+    """Write all ratings while the workers work, and kill them one after the other."""
+    team_id, every = messages[0].conversation.team_id, max(1, len(arriving) // (kills + 1))
+    done = 0
+    for batch in batches(arriving):
+        rate(messages, batch, team_id)
+        done += len(batch)
+        if done >= every * (workers.kills + 1) and workers.kills < kills:
+            workers.kill_one()
+
+
+def waiting() -> int:
+    from feedback.models import Feedback
+    from promptlab.chat.models import Message
+
+    return int(Message.objects.not_rolled_up().count() + Feedback.objects.not_rolled_up().count())
+
+
+Sums = dict[str, Any]
+
+
+def recounted() -> dict[int, Sums]:
+    """Return every sum by variant, counted from raw rows alone: unit by unit, without those that met two texts."""
+    from django.db.models import Count, Q, Sum
+    from django.db.models.functions import Ln
+
+    from experiments.models import ExperimentUnit
+    from experiments.services.rollups import sums_over_units
+    from feedback.models import Feedback
+    from promptlab.chat.models import Message
+
+    shown = Message.objects.filter(served_variant__isnull=False)
+    by_unit = shown.order_by().values("served_variant_id", "unit_id").annotate(
+        requests=Count("id"), errors=Count("id", filter=Q(state="failed")), ln_ms=Sum(Ln("latency_ms")),
+        ln_ms_events=Sum(Ln("latency_ms") * Ln("latency_ms")), ms=Sum("latency_ms"),
+    )  # fmt: skip
+    said = Feedback.objects.exclude(value=0).order_by().values("message__served_variant_id", "message__unit_id")
+    rated = {
+        (row["message__served_variant_id"], row["message__unit_id"]): (row["n"], row["up"])
+        for row in said.annotate(n=Count("id"), up=Count("id", filter=Q(value=1)))
+    }
+    rows = list(by_unit)
+    met = Counter(row["unit_id"] for row in rows)
+    found: dict[int, Sums] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        ratings, ups = rated.get((row["served_variant_id"], row["unit_id"]), (0, 0))
+        sums = found[row["served_variant_id"]]
+        whole = {"requests": row["requests"], "shown": row["requests"], "errors": row["errors"], "ratings": ratings}
+        for name, number in {**whole, "ups": ups, "latency_ms": row["ms"]}.items():
+            sums[name] += number
+        unit = ExperimentUnit(
+            requests=row["requests"], errors=row["errors"], ratings=ratings, ups=ups, waits=row["requests"],
+            ln_ms=row["ln_ms"], ln_ms_events=row["ln_ms_events"], is_multiple=met[row["unit_id"]] > 1,
+        )  # fmt: skip
+        for name, number in sums_over_units(unit).items():
+            sums[name] += number
+    return found
+
+
+def differences() -> list[str]:
+    """Return what the roll-ups hold differently: counts to the last one, logarithms to nine digits."""
+    from django.db.models import Sum
+
+    from experiments.models import HourRollup
+
+    wrong = []
+    for variant_id, expected in recounted().items():
+        names = {f"of_{name}": Sum(name) for name in expected}
+        held = HourRollup.objects.filter(variant_id=variant_id).aggregate(**names)
+        for name, number in expected.items():
+            there = held[f"of_{name}"] or 0
+            tolerance = 1e-9 * abs(number) if isinstance(number, float) else 0
+            if abs(float(there) - float(number)) > tolerance:
+                wrong.append(f"variant {variant_id}, {name}: {there} instead of {number}")
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--answers", type=int, default=40_000)
+    parser.add_argument("--units", type=int, default=8_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work()
+    with tempfile.TemporaryDirectory(prefix="promptlab-storm-") as folder:
+        os.environ |= {"PROMPTLAB_VAR": folder, "LOG_LEVEL": "ERROR", "TASK_WAKE_UPS": "0"}
+        os.environ.setdefault("SECRET_KEY", "storm-" * 10)
+        setup()
+        from django.core.management import call_command
+        from django.db import connection
+
+        call_command("migrate", verbosity=0)
+        began = time.monotonic()
+        messages = answers(options.answers, options.units)
+        arriving = events(options.events, options.answers)
+        print(f"{connection.vendor}: {len(messages)} answers in {time.monotonic() - began:.0f} s", flush=True)
+        workers = Workers(options.workers)
+        try:
+            began = time.monotonic()
+            storm(messages, arriving, workers, options.kills)
+            written_s = time.monotonic() - began
+            while left := waiting():
+                print(f"  {left} wait", flush=True)
+                time.sleep(2)
+            took_s = time.monotonic() - began
+        finally:
+            workers.stop()
+        wrong = differences()
+        print(
+            f"{len(arriving)} events written in {written_s:.0f} s, in the sums after {took_s:.0f} s, {workers.kills} kills"
+        )
+        print(f"differences: {len(wrong)}", *wrong[:20], sep="\n  ")
+        sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
