@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from experiments.services import analysis, ramping, rollups
+from experiments.services import analysis, ramping, reconciling, rollups
 
 
 @shared_task(name=analysis.ANALYSE_TASK)
@@ -17,6 +17,12 @@ def analyse() -> None:
 def tick_ramps() -> None:
     """Let every gradual launch take the step that is due."""
     ramping.tick_all()
+
+
+@shared_task(name=reconciling.RECONCILE_TASK)
+def reconcile() -> None:
+    """Compare sums with the units' rows, and repair what differs."""
+    reconciling.reconcile_all()
 
 
 @shared_task(name=rollups.TICK_TASK)

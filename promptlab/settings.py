@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
@@ -152,6 +153,11 @@ CELERY_BEAT_SCHEDULE = {
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
     "sweep-suite-runs": {"task": "prompts.sweep_suite_runs", "schedule": 5.0, "options": {"expires": 10}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
+    "reconcile-rollups": {
+        "task": "experiments.reconcile",
+        "schedule": crontab(hour="2", minute="41"),
+        "options": {"expires": 3600},
+    },
     "tick-ramps": {"task": "experiments.tick_ramps", "schedule": 30.0, "options": {"expires": 30}},
     "recount-uses": {"task": "prompts.recount_uses", "schedule": 900.0, "options": {"expires": 600}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},
