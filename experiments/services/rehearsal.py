@@ -16,8 +16,8 @@ from random import Random
 from experiments.services.guardrails import APPROVAL, Metric, Rule, decide
 from experiments.stats.moments import Moments
 
-GAP_LOOKS = 12
-"""Somebody who rates again does so after this many looks on average: an hour, with a look every 5 minutes."""
+GAP_MINUTES = 60
+"""Somebody who rates again does so after an hour on average."""
 _SHARE_BITS = 53
 Kind = tuple[int, int]
 """(ratings, thumbs-up) of one user so far."""
@@ -112,7 +112,8 @@ def _feedback(scenario: Scenario, approval: float, rng: Random) -> Iterator[Mome
     newcomers = scenario.rate / 2 / scenario.ratings_per_user * scenario.look_minutes / 60
     # Independent counts of the happy and the unhappy are the same as a count that is then divided.
     happy, unhappy = _Poisson(newcomers * approval), _Poisson(newcomers * (1 - approval))
-    crowd = _Crowd(approval, scenario.icc, scenario.ratings_per_user)
+    again = min(1.0, scenario.look_minutes / GAP_MINUTES)
+    crowd = _Crowd(approval, scenario.icc, scenario.ratings_per_user, again)
     while True:
         crowd.rate_again(rng)
         crowd.book((0, 0), happy.draw(rng), unhappy.draw(rng))
@@ -130,6 +131,8 @@ class _Crowd:
     approval: float
     icc: float
     most: int
+    again: float
+    """Share of those with ratings left who rate again until the next look."""
     going: dict[Kind, int] = field(default_factory=dict)
     units: int = 0
     events: int = 0
@@ -155,7 +158,7 @@ class _Crowd:
     def rate_again(self, rng: Random) -> None:
         """Let some of those who have ratings left rate once more."""
         for kind, users in list(self.going.items()):
-            again = binomial(rng, users, 1 / GAP_LOOKS)
+            again = binomial(rng, users, self.again)
             happy = binomial(rng, again, self._next_is_up(*kind))
             self.going[kind] -= again
             self.book(kind, happy, again - happy)

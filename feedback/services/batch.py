@@ -17,7 +17,8 @@ from promptlab.lib.errors import Conflict
 from promptlab.lib.logs import get_logger
 
 log = get_logger(__name__)
-TEXTS = [f"message__{name}" for name in metering.TEXTS]
+NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, "unit_id"))]
+"""Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
 """Ratings whose answer is in the sums, or never will be. A rating must not be the first that is known of a unit."""
 
@@ -37,7 +38,7 @@ def roll_up_feedback(limit: int = 500) -> int:
 def _roll_up_batch(limit: int) -> int:
     waiting = Feedback.objects.not_rolled_up().filter(READY)
     waiting = waiting.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    waiting = waiting.select_related("message__version").defer("comment", *TEXTS)
+    waiting = waiting.select_related("message__version").only(*NEEDED)
     ratings: list[Feedback] = list(waiting[:limit])
     if ratings:
         add_observations([one for one in map(observation_of, ratings) if one])
