@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "sdk"))
 DUPLICATES, FLIPS, RETRACTIONS, LATE = 0.05, 0.10, 0.03, 0.10
 BATCH = 1000
-Event = tuple[int, str, int]
-"""(index of the answer, rater, value)"""
+Event = tuple[int, str, int | None]
+"""(index of the answer, rater, value; None takes it back)"""
 
 
 def setup() -> None:
@@ -132,10 +132,11 @@ def events(count: int, messages: int) -> list[Event]:
     for number in range(first):
         at, one = chance.random(), (number % messages, f"r{number // messages}", 1 if chance.random() < 0.7 else -1)
         found.append((at, one))
-    for share, change in ((DUPLICATES, 1), (FLIPS, -1), (RETRACTIONS, 0)):
+    for share, change in ((DUPLICATES, 1), (FLIPS, -1), (RETRACTIONS, None)):
         for _ in range(int(count * share)):
             at, (message, rater, value) = found[chance.randrange(first)]
-            found.append((at + chance.random() * (1 - at), (message, rater, change * value)))
+            said = None if change is None or value is None else change * value
+            found.append((at + chance.random() * (1 - at), (message, rater, said)))
     return [event for _, event in sorted(found, key=lambda one: one[0])]
 
 
@@ -151,17 +152,14 @@ def batches(events: Sequence[Event]) -> Iterator[list[Event]]:
 
 
 def rate(messages: Sequence[Any], batch: Sequence[Event], team_id: int) -> None:
-    """Keep ratings as `feedback.services.ingest` does, many at once."""
-    from feedback.models import Feedback
+    """Keep ratings by the statement that keeps all of them."""
+    from django.db import transaction
 
-    rows = [
-        Feedback(team_id=team_id, message=messages[index], rater=rater, value=value)
-        for index, rater, value in sorted(batch)
-    ]
-    changed = ["value", "comment", "rolled_up_at", "updated_at"]
-    Feedback.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["message", "rater", "metric"], update_fields=changed
-    )
+    from feedback.services import writing
+
+    rows = [writing.Row(team_id, messages[at].pk, rater, "rating", value, "") for at, rater, value in sorted(batch)]
+    with transaction.atomic():
+        writing.upsert(rows)
 
 
 def storm(messages: Sequence[Any], arriving: Sequence[Event], workers: Workers, kills: int) -> None:
@@ -200,7 +198,9 @@ def recounted() -> dict[int, Sums]:
         requests=Count("id"), errors=Count("id", filter=Q(state="failed")), ln_ms=Sum(Ln("latency_ms")),
         ln_ms_events=Sum(Ln("latency_ms") * Ln("latency_ms")), ms=Sum("latency_ms"),
     )  # fmt: skip
-    said = Feedback.objects.exclude(value=0).order_by().values("message__served_variant_id", "message__unit_id")
+    said = (
+        Feedback.objects.filter(value__isnull=False).order_by().values("message__served_variant_id", "message__unit_id")
+    )
     rated = {
         (row["message__served_variant_id"], row["message__unit_id"]): (row["n"], row["up"])
         for row in said.annotate(n=Count("id"), up=Count("id", filter=Q(value=1)))

@@ -6,7 +6,7 @@ The answer comes from the same payload as a delivery's, so that it agrees with t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Lock
@@ -111,7 +111,7 @@ def _find(team_id: int, key: str) -> Place:
 def _find_all(team_id: int, environment: str) -> list[Place]:
     rows = Experiment.objects.filter(team_id=team_id, environment__name=environment)
     lately = Q(state__in=SERVING) | Q(ended_at__gt=timezone.now() - ENDED_FOR)
-    found: Sequence[Experiment] = rows.filter(lately).with_names().order_by("-id")[:MOST]
+    found: Iterable[Experiment] = rows.filter(lately).with_names().order_by("-id")[:MOST]
     return sorted((_place(one) for one in found), key=lambda one: one.key)
 
 

@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import BigIntegerField, Count, F, Q, QuerySet, Sum, Value
+from django.db.models import BigIntegerField, Count, F, Field, FloatField, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
@@ -144,18 +145,18 @@ def _differ(held: Number, counted: Number) -> bool:
     return abs(held - counted) > ROUNDING * (1 + abs(counted))
 
 
-def _held(experiment: Experiment) -> QuerySet[HourRollup, dict[str, Number]]:
+def _held(experiment: Experiment) -> QuerySet[Any]:
     cells = HourRollup.objects.filter(experiment=experiment, variant__isnull=False).order_by()
     named = cells.values(of_variant=F("variant_id"), of_phase=F("phase"), source=Value("hours"))
     return named.annotate(**{f"n_{name}": Sum(name) for name in NAMES})
 
 
-def _counted(experiment: Experiment) -> QuerySet[ExperimentUnit, dict[str, Number]]:
+def _counted(experiment: Experiment) -> QuerySet[Any]:
     """Return the sums over the units' rows; those that met two texts count as that alone."""
     rows = ExperimentUnit.objects.filter(experiment=experiment).order_by()
     named = rows.values(of_variant=F("variant_id"), of_phase=F("phase"), source=Value("units"))
     one = Q(is_multiple=False)
-    sums = {
+    sums: dict[str, Any] = {
         "units": Count("pk"),
         "multiple_units": Count("pk", filter=~one),
         **{name: Count("pk", filter=one & Q(**{f"{column}__gt": 0})) for name, column in ONE.items()},
@@ -168,8 +169,9 @@ def _counted(experiment: Experiment) -> QuerySet[ExperimentUnit, dict[str, Numbe
     return named.annotate(**{f"n_{name}": sums[name] for name in NAMES})
 
 
-def _kind(name: str) -> object:
-    return HourRollup._meta.get_field(name).__class__()
+def _kind(name: str) -> Field[Any, Any]:
+    """Return the kind of number that a sum is."""
+    return FloatField() if isinstance(HourRollup._meta.get_field(name), FloatField) else BigIntegerField()
 
 
 def _wide(column: str) -> Cast | F:
