@@ -101,7 +101,7 @@ def _field(name: str) -> Field[Any, Any]:
     return found
 
 
-def _stored(field: Field[Any, Any], value: object) -> object:
+def _stored(field: Field[Any, Any], value: object) -> Number:
     """Return a value as the database's driver takes it."""
     return value if field.is_relation else field.get_db_prep_save(value, connection)
 
