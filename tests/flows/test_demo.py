@@ -29,6 +29,7 @@ from prompts.models import (
     Rating,
     ReviewRequest,
     ScheduledDeployment,
+    SuiteRun,
     Tag,
     Version,
 )
@@ -80,6 +81,7 @@ def test_the_demo_is_there_once_and_a_second_run_changes_nothing(db: None) -> No
     assert set(ReviewRequest.objects.values_list("state", flat=True)) == {"open", "approved"}
     assert Comment.objects.count() == 3 and Rating.objects.count() == 3 and MetadataField.objects.count() == 2
     assert ScheduledDeployment.objects.get().due_at > timezone.now() and FreezeWindow.objects.exists()
+    assert SuiteRun.objects.get().results.count() == 3
     assert Budget.objects.in_force().count() == 2 and BudgetPeriod.objects.filter(spent_nanousd__gt=0).exists()
 
     assert not Message.objects.answers().filter(rolled_up_at=None).exists()

@@ -7,19 +7,31 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from experiments.models import Ramp
+from experiments.models import Ramp, Stage
 from experiments.services import ramping
-from experiments.services.ramping import Stage
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from promptlab.chat.services.budgeting import set_budget
 from promptlab.management.demo.clock import clock_at
 from promptlab.management.demo.people import acting_as
+from promptlab.management.demo.talk import COMPANY
 from promptlab.management.demo.traffic import Traffic, roll_up
 from prompts import resolve
+from prompts.checks.cases import Case, Check
 from prompts.models import Prompt
-from prompts.services import authoring, commenting, environments, favouring, fields, reviewing, scheduling
+from prompts.services import (
+    authoring,
+    commenting,
+    environments,
+    favouring,
+    fields,
+    reviewing,
+    scheduling,
+    suite_runs,
+    suites,
+)
 from prompts.services.authoring import PromptChanges
+from prompts.services.suite_runs import Wanted
 
 At = Callable[[float, Callable[[], None]], None]
 
@@ -47,6 +59,7 @@ class Newsroom:
         at(BLURB_STARTS, partial(self._launch, "product-blurb", 3, HALF, "Numbers only if they are given"))
         for begin, end in zip((BLURB_STARTS, *BLURB_LOOKS), BLURB_LOOKS, strict=False):
             at(end, partial(self._blurbs, begin, end))
+        at(1.6, self._suite)
         at(1.5, self._ask_for_a_review)
         at(1.2, self._plan)
         at(0, self._limit_of_the_team)
@@ -115,6 +128,28 @@ class Newsroom:
             Traffic(self.team, seed=int(end * 100)).blurbs(begin, end)
         roll_up()
         ramping.tick(ramp.pk)
+
+    def _suite(self) -> None:
+        """A suite of three cases, and a run of the newest text that a worker carries out once there is one."""
+        prompt = self._prompt("support-reply")
+        actor = acting_as(self.team, "ana")
+        suite = suites.create_suite(
+            actor,
+            self.team.pk,
+            name="support-basics",
+            prompt=prompt,
+            description="What every answer to a customer keeps to",
+            checks=[Check("not_contains", {"values": ["guarantee", "refund is certain"]})],
+        )
+        for name, question, word in (
+            ("late-parcel", "Where is my parcel?", "parcel"),
+            ("wrong-size", "I need size L.", "size"),
+            ("code", "My discount code does not work.", "code"),
+        ):
+            blanks = {"company": COMPANY, "customer_name": "Lena", "question": question}
+            suites.add_case(actor, suite, Case(name, blanks, checks=(Check("contains", {"values": [word]}),)))
+        suite.refresh_from_db()
+        suite_runs.request_run(actor, suite, Wanted(resolve.version_of(prompt, "4")))
 
     def _ask_for_a_review(self) -> None:
         prompt = self._prompt("support-reply")
