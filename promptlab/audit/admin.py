@@ -168,13 +168,15 @@ def sentence(entry: AuditEntry) -> str:
     if known is None:
         return gettext("did %(verb)s on %(what)s") % {"verb": entry.verb, "what": entry.target_label}
     said = {**entry.before, **entry.after}
-    words = {
-        "what": entry.target_label,
-        "version": said.get("version"),
-        "environment": str(said.get("environment", "")).capitalize(),
-        "role": said.get("role"),
-    }
-    return str(known) % words
+    named = {"what": entry.target_label, "environment": str(said.get("environment", "")).capitalize()}
+    return str(known) % _Words({**said, **named})
+
+
+class _Words(dict[str, Any]):
+    """What an entry says. One that was written before its sentence had more words still reads as one."""
+
+    def __missing__(self, word: str) -> str:
+        return "–"
 
 
 def line(entry: AuditEntry) -> Line:

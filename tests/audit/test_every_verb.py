@@ -21,7 +21,7 @@ from promptlab.accounts import services as accounts
 from promptlab.accounts.access import Principal, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
-from promptlab.audit.admin import SENTENCES
+from promptlab.audit.admin import SENTENCES, sentence
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation
 from promptlab.chat.services import budgeting, conversations, repricing
@@ -610,6 +610,7 @@ def test_a_change_is_one_entry(world: World, prepare: Callable[[World], Step], e
     for entry in written:
         assert (entry.actor_kind, entry.actor_id, entry.actor_label) == ("user", world.cast.cleo.pk, "Cleo")
         assert entry.target_label
+        assert not {"None", "–"} & set(sentence(entry).split()), sentence(entry)
         assert entry.team_id == world.team_id or entry.verb == "team.created"
 
 

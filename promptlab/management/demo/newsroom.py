@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from experiments.models import Ramp, Stage
 from experiments.services import ramping
@@ -18,6 +19,7 @@ from promptlab.management.demo.talk import COMPANY
 from promptlab.management.demo.traffic import Traffic, roll_up
 from prompts import resolve
 from prompts.checks.cases import Case, Check
+from prompts.checks.kinds import checked
 from prompts.models import Prompt
 from prompts.services import (
     authoring,
@@ -139,7 +141,7 @@ class Newsroom:
             name="support-basics",
             prompt=prompt,
             description="What every answer to a customer keeps to",
-            checks=[Check("not_contains", {"values": ["guarantee", "refund is certain"]})],
+            checks=[_check("not_contains", values=["guarantee", "refund is certain"])],
         )
         for name, question, word in (
             ("late-parcel", "Where is my parcel?", "parcel"),
@@ -147,7 +149,7 @@ class Newsroom:
             ("code", "My discount code does not work.", "code"),
         ):
             blanks = {"company": COMPANY, "customer_name": "Lena", "question": question}
-            suites.add_case(actor, suite, Case(name, blanks, checks=(Check("contains", {"values": [word]}),)))
+            suites.add_case(actor, suite, Case(name, blanks, checks=(_check("contains", values=[word]),)))
         suite.refresh_from_db()
         suite_runs.request_run(actor, suite, Wanted(resolve.version_of(prompt, "4")))
 
@@ -183,3 +185,7 @@ class Newsroom:
             ends_at=first + timedelta(days=4),
             reason="Stocktaking: nothing changes",
         )
+
+
+def _check(kind: str, **options: Any) -> Check:
+    return Check(kind, checked(kind, options))
