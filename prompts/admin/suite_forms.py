@@ -29,15 +29,32 @@ FURTHER = "further"
 LINES = _("One on each line.")
 
 
+NAMES = {
+    "equals": _("The same as the expected answer"),
+    "contains": _("It has"),
+    "not_contains": _("It has none of"),
+    "regex": _("It fits the pattern"),
+    "is_json": _("It is JSON"),
+    "json_schema": _("It is JSON of a schema"),
+    "structure": _("It is JSON with these keys"),
+    "length": _("So long"),
+    "latency": _("Took at most (ms)"),
+    "cost": _("Cost at most (US dollars)"),
+    "similarity": _("Letters like the expected answer"),
+    "judge": _("Another prompt judges it"),
+}
+
+
 def checks_shown(checks: Sequence[Check]) -> list[str]:
-    """Return checks as people read them: `contains: refund, days`."""
+    """Return checks as people read them: `It has: refund, days`."""
     return [_sentence(check) for check in checks]
 
 
 def _sentence(check: Check) -> str:
     said = [value for name, value in check.options.items() if value not in (None, False, "") and name != "ignore_case"]
     told = ", ".join(", ".join(map(str, one)) if isinstance(one, list) else str(one) for one in said if one is not True)
-    return f"{check.kind}: {told}" if told else check.kind
+    name = str(NAMES.get(check.kind, check.kind))
+    return f"{name}: {told}" if told else name
 
 
 class ChecksForm(HouseForm):

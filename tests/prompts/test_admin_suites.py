@@ -69,7 +69,7 @@ def test_an_editor_makes_a_suite_without_code(cast: Cast, prompt: Prompt) -> Non
     assert row.variables == {"name": "Ann", "day": "Monday"} and row.is_required and row.repeats == 2
     assert [one.kind for one in suites.case_of(row).checks] == ["contains", "similarity", "regex"]
     page = text(ann.get(url("suite_change", suite.pk)))
-    assert "Monday" in page and "not_contains: sorry, unable" in page and "required" in page
+    assert "Monday" in page and "It has none of: sorry, unable" in page and "required" in page
 
 
 def test_a_form_that_is_sent_as_it_is_shown_changes_nothing(cast: Cast, prompt: Prompt) -> None:
