@@ -38,10 +38,10 @@ demo: $(VENV)/.run  ## Write the demo data again (repeatable; changes nothing th
 	@$(BIN)/python manage.py seed_demo
 
 test: $(VENV)/.dev  ## Run the tests on SQLite and a private Valkey
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-stores: $(VENV)/.dev  ## Run the tests on PostgreSQL and Redis (found running, or started)
-	@$(BIN)/python tests/stores.py -- $(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python tests/stores.py -- $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint types contracts  ## Everything CI checks besides the tests
 	@$(BIN)/python manage.py check --fail-level WARNING
