@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,17 @@ def _no_memory() -> None:
     redis.breaker.answered()
     breakers.clear()
     keeping.forget()
+
+
+_turns = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count calls for this test alone: keys' ids come again from test to test, and their budgets with them."""
+    from promptlab.lib import ratelimit
+
+    monkeypatch.setattr(ratelimit, "PLACE", f"limit-{next(_turns)}")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from promptlab.lib.errors import RateLimited
 from promptlab.lib.logs import get_logger
 
 log = get_logger(__name__)
+PLACE = "limit"
+"""Under which all of them stand in Redis."""
 HOUR_S = 3600
 
 
@@ -44,7 +46,7 @@ class Demand:
     def want(self) -> windows.Want:
         """The same as it is asked of Redis."""
         limit = self.limit
-        key = f"{settings.REDIS_PREFIX}/limit/{limit.name}/{limit.window_s}/{self.who}"
+        key = f"{settings.REDIS_PREFIX}/{PLACE}/{limit.name}/{limit.window_s}/{self.who}"
         return windows.Want(key, limit.quota, limit.window_s, self.size)
 
 
