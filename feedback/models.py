@@ -79,3 +79,20 @@ class FeedbackReceipt(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class DeadLetter(models.Model):
+    """A rating that cannot be added to the sums. It is stored and shown; it waits here until somebody has it tried again."""
+
+    feedback = models.OneToOneField(Feedback, models.CASCADE, primary_key=True, related_name="dead_letter")
+    reason = models.CharField(_("what went wrong"), max_length=100)
+    tries = models.PositiveIntegerField(_("tries"), default=1)
+    at = models.DateTimeField(_("last tried"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("rating set aside")
+        verbose_name_plural = _("ratings set aside")
+        ordering = ["feedback_id"]
+
+    def __str__(self) -> str:
+        return self.reason

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from experiments.services.rollups import add_observations
 from feedback.attribution import observation_of
-from feedback.models import Feedback
+from feedback.models import DeadLetter, Feedback
 from promptlab.chat.services import metering
 from promptlab.lib.batches import in_batches
 from promptlab.lib.errors import Conflict
 from promptlab.lib.logs import get_logger
+from promptlab.lib.metrics import Counter
 
 log = get_logger(__name__)
+set_aside = Counter("promptlab_ratings_set_aside_total", "Ratings that could not be added to the sums.")
+PASSING = (OperationalError, InterfaceError, Conflict)
+"""What the next sweep may not meet any more."""
 NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, "unit_id"))]
 """Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
@@ -26,7 +30,8 @@ READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
 def roll_up_feedback(limit: int = 500) -> int:
     """Add new and changed ratings to the sums, `limit` in a transaction, and return how many. Again adds nothing.
 
-    A rating that came before its answer was rolled up waits for the next sweep.
+    A rating that came before its answer was rolled up waits for the next sweep. One that cannot be added is set aside and
+    holds up no other.
     """
     total = in_batches(_roll_up_batch, limit)
     if total:
@@ -34,16 +39,56 @@ def roll_up_feedback(limit: int = 500) -> int:
     return total
 
 
-@transaction.atomic
 def _roll_up_batch(limit: int) -> int:
-    waiting = Feedback.objects.not_rolled_up().filter(READY)
-    waiting = waiting.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    waiting = waiting.select_related("message__version").only(*NEEDED)
-    ratings: list[Feedback] = list(waiting[:limit])
+    try:
+        return _add(_waiting()[:limit])
+    except PASSING:
+        raise
+    except Exception:
+        log.exception("ratings_not_added")
+        return _roll_up_singly(list(_waiting().values_list("pk", flat=True)[:limit]))
+
+
+def _roll_up_singly(ids: Sequence[int]) -> int:
+    """Add ratings one by one, set aside those that cannot be, and return how many were looked at."""
+    for pk in ids:
+        try:
+            _add(_waiting().filter(pk=pk))
+        except PASSING:
+            raise
+        except Exception as error:
+            log.exception("rating_set_aside", feedback=pk)
+            _set_aside(pk, type(error).__name__)
+    return len(ids)
+
+
+def _waiting() -> QuerySet[Feedback]:
+    return Feedback.objects.not_rolled_up().filter(READY, dead_letter=None)
+
+
+@transaction.atomic
+def _add(waiting: QuerySet[Feedback]) -> int:
+    """Add ratings to the sums and stamp them; return how many."""
+    locked = waiting.select_for_update(skip_locked=True, of=("self",), no_key=True)
+    ratings: list[Feedback] = list(locked.select_related("message__version").only(*NEEDED))
     if ratings:
         add_observations([one for one in map(observation_of, ratings) if one])
         _stamp(ratings)
     return len(ratings)
+
+
+def _set_aside(pk: int, reason: str) -> None:
+    """Keep a rating out of the way. Of the error only its kind: what it says may hold what somebody wrote."""
+    set_aside.add()
+    tried, is_new = DeadLetter.objects.get_or_create(feedback_id=pk, defaults={"reason": reason[:100]})
+    if not is_new:
+        DeadLetter.objects.filter(pk=tried.pk).update(tries=F("tries") + 1)
+
+
+def try_again() -> int:
+    """Have the ratings that were set aside added with the next ones; return how many."""
+    number, _ = DeadLetter.objects.all().delete()
+    return number
 
 
 def _stamp(ratings: Sequence[Feedback]) -> None:
