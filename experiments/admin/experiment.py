@@ -21,7 +21,6 @@ from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge,
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct
 from promptlab.templatetags.promptlab import when
-from prompts.errors import NotDeployed
 from prompts.models import Deployment
 
 State = Experiment.State
@@ -122,23 +121,16 @@ class ExperimentAdmin(HouseAdmin):
         where = WhereForm(asked, actor=actor)
         if asked is None or not where.is_valid():
             return self._where_page(request, where)
-        prompt, name = where.cleaned_data["prompt"], where.cleaned_data["environment"]
-        pointer = (
-            Deployment.objects.live()
-            .select_related("environment", "version__prompt")
-            .filter(prompt=prompt, environment__name=name)
-            .first()
-        )
-        if pointer is None:
-            where.add_error("environment", NotDeployed(prompt=prompt.title, environment=name.capitalize()).detail)
-            return self._where_page(request, where)
-        return self._texts_page(request, pointer)
+        pointer = where.pointer()
+        return self._where_page(request, where) if pointer is None else self._texts_page(request, pointer)
 
     def _where_page(self, request: HttpRequest, form: WhereForm) -> HttpResponse:
         return self.page(
             request,
             "admin/experiments/where.html",
             title=_("New experiment"),
+            lead=_("An experiment shows several versions of a prompt to different users and counts the thumbs-up."),
+            submit_label=_("Choose the texts"),
             form=form,
             cancel_url=self.url("changelist"),
         )

@@ -14,7 +14,8 @@ from experiments.services.lifecycle import NewVariant
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, asks
 from promptlab.lib.errors import FieldProblem
-from prompts.models import Environment, Prompt, Version
+from prompts.errors import NotDeployed
+from prompts.models import Deployment, Environment, Prompt, Version
 
 ALTERNATIVES = 3
 PRODUCTION = "production"
@@ -39,15 +40,24 @@ class WhereForm(HouseForm):
     )
     environment = forms.ChoiceField(label=_("Environment"), help_text=_("Production means real customers."))
 
-    def __init__(self, *args: Any, actor: Principal, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: Principal, capability: str = "experiment.write", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        writes = actor.teams_with("experiment.write")
+        writes = actor.teams_with(capability)
         prompts = Prompt.objects.active().filter(team__in=writes, deployments__version__isnull=False)
         self.fields["prompt"].queryset = prompts.distinct().order_by("title")  # type: ignore[attr-defined]
-        self.fields["prompt"].help_text = _("Prompts with a live version. The experiment compares others with it.")
+        self.fields["prompt"].help_text = _("Prompts with a live version. Others are compared with it.")
         names = dict.fromkeys(Environment.objects.filter(team__in=writes).values_list("name", flat=True))
         self.fields["environment"].choices = [(name, name.capitalize()) for name in names]  # type: ignore[attr-defined]
         self.fields["environment"].initial = PRODUCTION
+
+    def pointer(self) -> Deployment | None:
+        """Return what is live where a valid form says; None, with a sentence beside the environment, when nothing is."""
+        prompt, name = self.cleaned_data["prompt"], self.cleaned_data["environment"]
+        live = Deployment.objects.live().select_related("environment", "version__prompt")
+        found: Deployment | None = live.filter(prompt=prompt, environment__name=name).first()
+        if found is None:
+            self.add_error("environment", NotDeployed(prompt=prompt.title, environment=name.capitalize()).detail)
+        return found
 
 
 class SetUpForm(HouseForm):
@@ -149,6 +159,27 @@ class SetUpForm(HouseForm):
 
     def field_of(self, problem: FieldProblem) -> str | None:
         return None if problem.field.startswith("variants") else super().field_of(problem)
+
+
+class LaunchForm(HouseForm):
+    """Which version takes the place of what is live, step by step."""
+
+    named = {"variables_changed": "apps_know"}
+    version = forms.TypedChoiceField(
+        label=_("New version"), coerce=int, error_messages=asks(_("Choose the version to launch."))
+    )
+    note = forms.CharField(label=_("Why"), max_length=500, error_messages=asks(_("Say why.")))
+    apps_know = forms.BooleanField(
+        label=_("The apps fill in its blanks"),
+        required=False,
+        help_text=_("To be ticked where it asks for other blanks than the live version."),
+    )
+
+    def __init__(self, *args: Any, live: Version, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = Version.objects.filter(prompt=live.prompt).exclude(pk=live.pk).newest_first()
+        self.versions = {version.number: version for version in others}
+        self.fields["version"].choices = [(number, _label(one)) for number, one in self.versions.items()]  # type: ignore[attr-defined]
 
 
 class ActForm(HouseForm):

@@ -13,14 +13,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from experiments.admin.forms import LaunchForm, WhereForm
 from experiments.models import Ramp, RampDecision
 from experiments.services import ramping
 from experiments.services.ramp_rules import Reason
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, asks, badge, link, sent
+from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct
 from promptlab.templatetags.promptlab import when
-from prompts.models import Version
+from prompts.models import Deployment, Version
 
 State = Ramp.State
 KINDS = {
@@ -64,10 +65,12 @@ class WhyForm(HouseForm):
 @admin.register(Ramp)
 class RampAdmin(HouseAdmin):
     view_capability = "experiment.read"
+    write_capability = "prompt.deploy"
+    add_label = _("New gradual launch")
     team_path = "experiment__team_id"
     list_title = _("Gradual launches")
     empty_title = _("No gradual launches yet")
-    empty_text = _("A deployment with ramp puts a version live step by step, and takes it back when it does harm.")
+    empty_text = _("A version goes live step by step, and is taken back by itself when it does harm.")
     list_display = ["name_link", "state_badge", "step", "environment", "since"]
     list_display_links = None
     list_filter = [("state", admin.ChoicesFieldListFilter), TeamFilter]
@@ -99,6 +102,56 @@ class RampAdmin(HouseAdmin):
 
     def own_urls(self) -> list[Any]:
         return [self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
+
+    def add_page(self, request: HttpRequest) -> HttpResponse:
+        """Ask where first, then which version. Nothing is written before the second page is sent."""
+        asked = request.GET if "prompt" in request.GET else None
+        where = WhereForm(asked, actor=acting(request), capability="prompt.deploy")
+        pointer = where.pointer() if asked is not None and where.is_valid() else None
+        if pointer is not None:
+            return self._launch_page(request, pointer)
+        return self.page(
+            request,
+            "admin/experiments/where.html",
+            title=_("New gradual launch"),
+            lead=_("A version takes the place of the live one step by step, as far as the numbers allow."),
+            submit_label=_("Choose the version"),
+            form=where,
+            cancel_url=self.url("changelist"),
+        )
+
+    def _launch_page(self, request: HttpRequest, pointer: Deployment) -> HttpResponse:
+        assert pointer.version is not None
+        form = LaunchForm(sent(request), live=pointer.version)
+
+        def launch(filled: dict[str, Any]) -> HttpResponse:
+            made = ramping.start_ramp(
+                acting(request),
+                form.versions[filled["version"]],
+                pointer.environment,
+                note=filled["note"],
+                confirm=filled["apps_know"],
+            )
+            message = gettext("%(title)s has begun.") % {"title": made.experiment.title}
+            return self.said(request, message, self.url("change", made.pk))
+
+        steps = ", ".join(_share(stage.share_bp) for stage in ramping.DEFAULT_STAGES)
+        names = {"live": pointer.version.number, "steps": steps}
+        return self.confirm(
+            request,
+            launch,
+            form=form,
+            title=_("Launch %(prompt)s step by step in %(environment)s")
+            % {"prompt": pointer.prompt.title, "environment": str(pointer.environment)},
+            consequences=[
+                _("v%(live)s stays live. The new version gets %(steps)s of all users, one step after the other.")
+                % names,
+                _("After the last step, everyone: as soon as a loss that matters is ruled out."),
+                _("If users like it less, answers fail or they wait longer, everyone is sent back at once, by itself."),
+            ],
+            submit_label=_("Begin with the first step"),
+            cancel_url=self.url("add"),
+        )
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show where it stands, why it waits, and every decision with what decided."""
