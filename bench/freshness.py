@@ -242,7 +242,7 @@ def run(first: Server, more: dict[str, str], options: argparse.Namespace, *, sto
             scene.deploy()
         what = "push lost" if more else "push"
         tell(what, [scene.deploy() for _ in range(options.trials)])
-        tell(f"{what}, kill switch", [scene.kill() for _ in range(options.trials // 4)])
+        tell(f"{what}, kill switch", [scene.kill() for _ in range(options.trials)])
         print("convergence page:", *(scene.agreement() for _ in range(3)), sep="\n  ", flush=True)
         if stops:
             address = unquote(env["REDIS_URL"].removeprefix("unix://"))

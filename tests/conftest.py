@@ -20,10 +20,25 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stored", action="store_true", help="leave out what touches no store: it ran on SQLite")
+
+
+def _touches_no_store(item: pytest.Item) -> bool:
+    if any(item.get_closest_marker(name) for name in ("django_db", "flow", "postgres")):
+        return False
+    # What `lib` and `llm` share over Redis is asked for by function, not by fixture.
+    return "db" not in getattr(item, "fixturenames", ()) and not {"lib", "llm"} & set(item.path.parts)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what only PostgreSQL can show when the run is on SQLite."""
     from django.conf import settings
 
+    if config.getoption("--stored"):
+        left_out = [item for item in items if _touches_no_store(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         return
     skip = pytest.mark.skip(reason="needs PostgreSQL: set DATABASE_URL")

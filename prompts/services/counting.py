@@ -1,12 +1,14 @@
 """Fetches counted in this process's memory, and added to the day's sums every few seconds by a thread.
 
-A process that is killed takes what it counted since the last time with it: `settings.USAGE_FLUSH_S` seconds at most.
+A process that is killed takes what it counted since the last time with it: `settings.USAGE_FLUSH_S` seconds, or up to
+`LONGEST_S` where writing takes long because very many prompts are fetched.
 """
 
 from __future__ import annotations
 
 import atexit
 import threading
+import time
 from collections import Counter, deque
 from datetime import UTC, datetime
 
@@ -23,6 +25,17 @@ MOST_FETCHES = 1_000_000
 """Kept between two flushes; above it the oldest are forgotten."""
 MOST_SUMS = 50_000
 """Sums kept while the database is away; above it new prompts are not counted."""
+
+
+SHARE = 50
+"""Writing takes at most so small a part of the time: 100,000 prompts in use would keep it busy otherwise."""
+LONGEST_S = 30.0
+
+
+def pause_s(took_s: float) -> float:
+    """Return how long to count before the next writing, when the last took so long."""
+    usual: float = settings.USAGE_FLUSH_S
+    return max(usual, min(LONGEST_S, SHARE * took_s))
 
 
 class FetchCounter:
@@ -89,9 +102,12 @@ class FetchCounter:
                 atexit.register(self.stop)
 
     def _run(self) -> None:
-        while not self._over.wait(settings.USAGE_FLUSH_S):
+        pause = pause_s(0)
+        while not self._over.wait(pause):
+            started = time.monotonic()
             self.flush()
             connections.close_all()
+            pause = pause_s(time.monotonic() - started)
 
 
 fetched = FetchCounter()

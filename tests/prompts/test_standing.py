@@ -320,3 +320,10 @@ def test_stars_given_at_once_all_count() -> None:
     assert failed == []
     known = Standing.objects.get(prompt=prompt)
     assert (known.stars, known.ratings_count) == (3.0, 5)
+
+
+def test_writing_what_was_counted_takes_a_fiftieth_of_the_time_at_most(settings: Any) -> None:
+    settings.USAGE_FLUSH_S = 5
+    assert [counting.pause_s(took) for took in (0, 0.1, 0.2, 0.5, 10)] == [5, 5, 10, 25, 30]
+    settings.USAGE_FLUSH_S = 60
+    assert counting.pause_s(1) == 60
