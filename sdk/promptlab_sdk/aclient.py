@@ -37,6 +37,7 @@ class AsyncPrompts(Client):
         version: int | str | None = None,
         unit_id: str | None = None,
         subject: str | None = None,
+        attributes: Mapping[str, JSON] | None = None,
         fallback: str | Messages | None = None,
         missing: template.Missing = "error",
         placeholders: Mapping[str, Messages] | None = None,
@@ -44,7 +45,7 @@ class AsyncPrompts(Client):
         **more: object,
     ) -> Rendered:
         """Return what `Prompts.get` returns, and raise what it raises."""
-        prompt = await self._find(name, env, version, one_unit(unit_id, subject), fallback)
+        prompt = await self._find(name, env, version, one_unit(unit_id, subject), attributes, fallback)
         values = {**variables, **more} if variables else more
         if prompt.content.syntax != MUSTACHE_LITE:  # The server fills it, which takes a request.
             return await asyncio.to_thread(prompt.fill, values, placeholders, missing)
@@ -59,13 +60,14 @@ class AsyncPrompts(Client):
         version: int | str | None = None,
         unit_id: str | None = None,
         subject: str | None = None,
+        attributes: Mapping[str, JSON] | None = None,
         fallback: str | Messages | None = None,
     ) -> Prompt:
         """Return the prompt with its blanks unfilled; parameters and errors as for `get`.
 
         Its `render` does not wait, unless it is written in Jinja: then it makes a request, in the calling thread.
         """
-        return await self._find(name, env, version, one_unit(unit_id, subject), fallback)
+        return await self._find(name, env, version, one_unit(unit_id, subject), attributes, fallback)
 
     async def prefetch(self, *names: str, env: str | None = None) -> None:
         """Load these prompts now, all at once. Tries all, then raises the first error."""
@@ -96,6 +98,7 @@ class AsyncPrompts(Client):
         env: str | None,
         version: int | str | None,
         unit_id: str | None,
+        attributes: Mapping[str, JSON] | None,
         fallback: str | Messages | None,
     ) -> Prompt:
         key = self._core.key(name, env, version)
@@ -107,7 +110,7 @@ class AsyncPrompts(Client):
             return spare_prompt(name, fallback, unit_id)
         if origin == "cache" and unit_id is None and not value.is_split:
             return value.prompt
-        return value.serve(origin, unit_id)
+        return value.serve(origin, unit_id, attributes)
 
     async def _ask(self, key: Key) -> Any:
         return await asyncio.wrap_future(self._core.cache.ask_later(key))

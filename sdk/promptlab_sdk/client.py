@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from promptlab_sdk.bootstrap import BootstrapKey
 
 
-_OPTIONS = frozenset({"version", "subject", "fallback", "missing", "placeholders", "variables"})
+_OPTIONS = frozenset({"version", "subject", "fallback", "missing", "placeholders", "variables", "attributes"})
 """The keywords of `get` that are no variables, besides the unit."""
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -197,6 +197,7 @@ class Prompts(Client):
         version: int | str | None = None,
         unit_id: str | None = None,
         subject: str | None = None,
+        attributes: Mapping[str, JSON] | None = None,
         fallback: str | Messages | None = None,
         missing: template.Missing = "error",
         placeholders: Mapping[str, Messages] | None = None,
@@ -206,14 +207,15 @@ class Prompts(Client):
         """Return the prompt with its blanks filled: a string that knows its version, variant and messages.
 
         `unit_id` names who is served, for experiments; the same unit always gets the same variant, and
-        without one the control is served. `subject` is another spelling of it. `version` pins a version and
-        takes no part in experiments. `fallback` is a template to use when nothing can be had. Variables
+        without one the control is served. `subject` is another spelling of it. `attributes` say more about the
+        unit, for experiments with a condition: texts, numbers, true, false, and lists of these. `version` pins a
+        version and takes no part in experiments. `fallback` is a template to use when nothing can be had. Variables
         named like one of these parameters go through `variables`. Raises MissingVariable, VariablesInvalid,
         PromptNotFound, Unauthorized, RateLimited, ServiceUnavailable.
         """
         if unit_id is not None or subject is not None:
             unit_id = one_unit(unit_id, subject)
-        prompt = self._find(name, env, version, unit_id, fallback)
+        prompt = self._find(name, env, version, unit_id, attributes, fallback)
         return prompt.fill({**variables, **more} if variables else more, placeholders, missing)
 
     @shortcut_of(_get_any)
@@ -249,12 +251,13 @@ class Prompts(Client):
         version: int | str | None = None,
         unit_id: str | None = None,
         subject: str | None = None,
+        attributes: Mapping[str, JSON] | None = None,
         fallback: str | Messages | None = None,
     ) -> Prompt:
         """Return the prompt with its blanks unfilled; parameters and errors as for `get`."""
         if unit_id is not None or subject is not None:
             unit_id = one_unit(unit_id, subject)
-        return self._find(name, env, version, unit_id, fallback)
+        return self._find(name, env, version, unit_id, attributes, fallback)
 
     def prefetch(self, *names: str, env: str | None = None) -> None:
         """Load these prompts now, so that no later `get` waits. Tries all, then raises the first error."""
@@ -292,6 +295,7 @@ class Prompts(Client):
         env: str | None,
         version: int | str | None,
         unit_id: str | None,
+        attributes: Mapping[str, JSON] | None,
         fallback: str | Messages | None,
     ) -> Prompt:
         try:
@@ -303,7 +307,7 @@ class Prompts(Client):
             return spare_prompt(name, fallback, unit_id)
         if origin == "cache" and unit_id is None and not value.is_split:
             return value.prompt
-        return value.serve(origin, unit_id)
+        return value.serve(origin, unit_id, attributes)
 
 
 class FakePrompts(Prompts):

@@ -155,6 +155,8 @@ class Core:
         if answer_id is None and not figures and self._is_remembered((receipt, unit_id)):
             return
         exposure: dict[str, JSON] = {"receipt": receipt, **figures}
+        if shown.prompt.is_forced:
+            exposure["forced"] = True
         if unit_id:
             exposure["unit_id"] = unit_id
         if answer_id is not None:

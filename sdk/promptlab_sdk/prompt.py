@@ -34,7 +34,8 @@ class Prompt:
     `variant` is the key of the assigned variant, None when nobody was assigned; `experiment` is the one it belongs to.
     `environment` and `revision` are None for a pinned version and for a fallback, which belong to no environment.
     `plain` is the parsed text of a prompt that needs nothing but its blanks filled; `ask` fills by the server what only
-    it can fill. `receipt` says, signed by the server, what this is; empty when nobody signed.
+    it can fill. `receipt` says, signed by the server, what this is; empty when nobody signed. `is_forced`: the unit is on the
+    experiment's list for trying it out, and is not counted.
     """
 
     spec: PromptSpec
@@ -47,11 +48,12 @@ class Prompt:
     plain: template.Template | None = None
     ask: Ask | None = None
     receipt: str = ""
+    is_forced: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the parsed text and the connection behind in copies and pickles: they cannot travel."""
         known = (self.spec, self.source, self.environment, self.revision, self.variant, self.unit_id, self.experiment)
-        return Prompt, (*known, None, None, self.receipt)
+        return Prompt, (*known, None, None, self.receipt, self.is_forced)
 
     @property
     def name(self) -> str:

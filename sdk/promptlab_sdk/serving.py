@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from promptlab_sdk.kernel.assignment import assign
-from promptlab_sdk.kernel.spec import Delivery, PromptSpec
+from promptlab_sdk.kernel.spec import JSON, Delivery, PromptSpec
 from promptlab_sdk.kernel.template import Template
 from promptlab_sdk.prompt import Ask, Origin, Prompt, plain_template
 
@@ -22,7 +23,17 @@ class Ready:
     `plain` is its parsed text where filling blanks is all there is to do, and None elsewhere.
     """
 
-    __slots__ = ("_served", "ask", "delivery", "is_split", "plain", "plain_by_variant", "prompt", "without_unit")
+    __slots__ = (
+        "_served",
+        "ask",
+        "delivery",
+        "has_condition",
+        "is_split",
+        "plain",
+        "plain_by_variant",
+        "prompt",
+        "without_unit",
+    )
 
     def __init__(self, delivery: Delivery, without_unit: set[tuple[int, int]], ask: Ask) -> None:
         """`without_unit` holds the phases of experiments of which the log has said that nobody was named.
@@ -31,6 +42,7 @@ class Ready:
         """
         self.delivery = delivery
         self.is_split = delivery.experiment is not None
+        self.has_condition = delivery.experiment is not None and bool(delivery.experiment.condition)
         self.without_unit = without_unit
         self.ask = ask
         self.prompt = self._prompt(delivery.prompt, "cache", plain_template(delivery.prompt.content))
@@ -41,10 +53,10 @@ class Ready:
                 self.plain_by_variant[variant.key] = plain_template(variant.prompt.content)
         self._served: dict[str | None, Prompt] = {}
 
-    def serve(self, origin: Origin, unit_id: str | None) -> Prompt:
-        """Return what this unit is served, or everybody when it is None."""
-        if origin != "cache":
-            return self._made(origin, unit_id)
+    def serve(self, origin: Origin, unit_id: str | None, attributes: Mapping[str, JSON] | None = None) -> Prompt:
+        """Return what this unit is served, or everybody when it is None. `attributes`: what a condition is about."""
+        if origin != "cache" or (attributes and self.has_condition):
+            return self._made(origin, unit_id, attributes)
         prompt = self._served.get(unit_id)
         if prompt is None:
             prompt = self._made(origin, unit_id)
@@ -53,9 +65,9 @@ class Ready:
             self._served[unit_id] = prompt
         return prompt
 
-    def _made(self, origin: Origin, unit_id: str | None) -> Prompt:
+    def _made(self, origin: Origin, unit_id: str | None, attributes: Mapping[str, JSON] | None = None) -> Prompt:
         if self.is_split:
-            return self._assigned(origin, unit_id)
+            return self._assigned(origin, unit_id, attributes)
         prompt = self._prompt(self.delivery.prompt, origin, self.prompt.plain)
         prompt.unit_id = unit_id
         return prompt
@@ -64,15 +76,16 @@ class Ready:
         """Tell whether both serve the same to everybody."""
         return _face(self.delivery) == _face(other.delivery)
 
-    def _assigned(self, origin: Origin, unit_id: str | None) -> Prompt:
+    def _assigned(self, origin: Origin, unit_id: str | None, attributes: Mapping[str, JSON] | None) -> Prompt:
         experiment = self.delivery.experiment
         assert experiment is not None
-        found = assign(experiment, unit_id)
+        found = assign(experiment, unit_id, attributes)
         if found.reason == "no_unit":
             self._tell_once()
         prompt = self._prompt(found.variant.prompt, origin, self.plain_by_variant[found.variant.key])
         prompt.unit_id = unit_id
-        if found.assigned:
+        if found.assigned or found.is_forced:
+            prompt.is_forced = found.is_forced
             prompt.variant = found.variant.key
             prompt.experiment = experiment
             prompt.receipt = found.variant.prompt.receipt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from cast import Clock, settle
@@ -89,6 +90,27 @@ def test_a_pinned_version_takes_no_part(server: PromptServer, prompts: Prompts) 
     server.deploy("test", "live {{a}}", experiment=make_experiment(), version=5)
     text = prompts.get("test", version=5, unit_id="user-1", a="x")
     assert (text, text.variant) == ("live x", None)
+
+
+def test_a_condition_is_about_the_attributes_of_each_call(server: PromptServer, prompts: Prompts) -> None:
+    experiment = replace(make_experiment(), condition={"plan": "pro"})
+    server.deploy("test", "live {{a}}", experiment=experiment)
+    expected = assign(experiment, "user-1", {"plan": "pro"}).variant.key
+    for _ in range(2):
+        assert prompts.get("test", unit_id="user-1", attributes={"plan": "pro"}, a="x").variant == expected
+        assert prompts.get("test", unit_id="user-1", attributes={"plan": "free"}, a="x").variant is None
+        assert prompts.fetch("test", unit_id="user-1").variant is None
+
+
+def test_who_tries_it_out_gets_the_variant_and_is_reported_as_forced(server: PromptServer, prompts: Prompts) -> None:
+    experiment = replace(make_experiment(coverage_bp=0), overrides={"qa": "short"})
+    server.deploy("test", "live {{a}}", experiment=experiment)
+    text = prompts.get("test", unit_id="qa", a="x")
+    assert (text, text.variant, text.prompt.is_forced) == ("short x", "short", True)
+    prompts.track(text)
+    assert prompts.flush()
+    (report,) = [request.body for request in server.requests if request.path == "/api/v1/exposures"]
+    assert report == [{"receipt": "receipt-short", "forced": True, "unit_id": "qa"}]
 
 
 def test_an_impossible_unit_id_is_refused_before_there_is_an_experiment(server: PromptServer, prompts: Prompts) -> None:

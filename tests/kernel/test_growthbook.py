@@ -10,23 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from promptlab_sdk.kernel.assignment import SLOTS, assign, ranges
-from promptlab_sdk.kernel.spec import Content, ExperimentSpec, PromptSpec, Range, VariantSpec
+from promptlab_sdk.kernel.spec import Content, ExperimentSpec, NamespaceSpec, PromptSpec, Range, VariantSpec
 
 from tests.kernel.make_growthbook import FILE, asked, splits, unpacked
 
 PROMPT = PromptSpec("greeting", 1, "", Content(), "")
 
 
-def of_ranges(seed: str, variants: tuple[tuple[Range, ...], ...]) -> ExperimentSpec:
+def of_ranges(
+    seed: str, variants: tuple[tuple[Range, ...], ...], namespace: NamespaceSpec | None = None
+) -> ExperimentSpec:
     specs = tuple(VariantSpec(str(index), index == 0, owned, PROMPT) for index, owned in enumerate(variants))
-    return ExperimentSpec(1, "any", 1, seed, "running", specs)
+    return ExperimentSpec(1, "any", 1, seed, "running", specs, namespace=namespace)
 
 
 def test_a_hundred_thousand_units_get_what_growthbook_gives_them() -> None:
     theirs = unpacked(json.loads(FILE.read_text(encoding="utf-8"))["answers"])
     ours = []
-    for seed, variants, unit_ids in splits():
-        experiment = of_ranges(seed, variants)
+    for seed, variants, unit_ids, namespace in splits():
+        experiment = of_ranges(seed, variants, namespace)
         found = (assign(experiment, unit_id) for unit_id in unit_ids)
         ours += [one.variant.key if one.assigned else "-" for one in found]
     assert len(theirs) == 100_000

@@ -181,10 +181,27 @@ class VariantSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceSpec:
+    """The slots of a namespace that an experiment has for itself: who is in them can be in no other one there."""
+
+    seed: str
+    ranges: tuple[Range, ...]
+
+    def to_dict(self) -> dict[str, JSON]:
+        return {"seed": self.seed, "ranges": [list(r) for r in self.ranges]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, JSON]) -> NamespaceSpec:
+        return cls(str(data["seed"]), tuple((int(lo), int(hi)) for lo, hi in data["ranges"]))
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentSpec:
     """The experiment running on a prompt in an environment. `seed` belongs to the phase and never changes in it.
 
-    `state` is "running", or "paused" (then everybody is served the control and nothing is recorded).
+    `state` is "running", or "paused" (then everybody is served the control and nothing is recorded). `condition` says
+    whom it is for (docs/spec/assignment.md), `overrides` which variant a unit gets for trying it out, uncounted. Units
+    keep what they had only where the server is asked, and `is_sticky`. The last four stand on the wire when they are set.
     """
 
     id: int
@@ -193,13 +210,17 @@ class ExperimentSpec:
     seed: str
     state: str
     variants: tuple[VariantSpec, ...]
+    condition: Mapping[str, JSON] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    namespace: NamespaceSpec | None = None
+    is_sticky: bool = False
 
     @property
     def control(self) -> VariantSpec:
         return next(variant for variant in self.variants if variant.is_control)
 
     def to_dict(self) -> dict[str, JSON]:
-        return {
+        said: dict[str, JSON] = {
             "id": self.id,
             "key": self.key,
             "phase": self.phase,
@@ -207,6 +228,15 @@ class ExperimentSpec:
             "state": self.state,
             "variants": [variant.to_dict() for variant in self.variants],
         }
+        if self.condition:
+            said["condition"] = dict(self.condition)
+        if self.overrides:
+            said["overrides"] = dict(self.overrides)
+        if self.namespace:
+            said["namespace"] = self.namespace.to_dict()
+        if self.is_sticky:
+            said["is_sticky"] = True
+        return said
 
     @classmethod
     def from_dict(cls, data: Mapping[str, JSON]) -> ExperimentSpec:
@@ -217,6 +247,10 @@ class ExperimentSpec:
             seed=str(data["seed"]),
             state=str(data["state"]),
             variants=tuple(VariantSpec.from_dict(v) for v in data["variants"]),
+            condition=dict(data.get("condition") or {}),
+            overrides={str(unit): str(key) for unit, key in (data.get("overrides") or {}).items()},
+            namespace=NamespaceSpec.from_dict(data["namespace"]) if data.get("namespace") else None,
+            is_sticky=bool(data.get("is_sticky")),
         )
 
 
