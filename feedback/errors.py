@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptlab.lib.errors import DomainError, NotFound
+from promptlab.lib.errors import Conflict, DomainError, NotFound
 
 
 class SubjectNotFound(NotFound):
@@ -21,3 +21,20 @@ class KeyReused(DomainError):
     code = "idempotency_key_reused"
     status = 422
     detail = "This idempotency key was already used for another rating."
+
+
+class UnknownMetric(DomainError):
+    """Nobody declared the metric; `known` are those that are."""
+
+    code = "unknown_metric"
+    detail = "There is no metric {metric}. Known: {known}."
+
+
+class MetricNotFound(NotFound):
+    code = "metric_not_found"
+    detail = "There is no metric {metric}."
+
+
+class MetricTaken(Conflict):
+    code = "metric_taken"
+    detail = "There is a metric {metric} already."

@@ -8,16 +8,58 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from feedback.querysets import FeedbackQuerySet
+from feedback.querysets import FeedbackQuerySet, MetricQuerySet
 from promptlab.accounts.models import Team
 from promptlab.chat.models import Message
 
 
-class Feedback(models.Model):
-    """One rating per (message, rater, metric). `value` is 1 or -1; null once it was taken back.
+class Metric(models.Model):
+    """Something that a team lets be said of answers, besides thumbs up and down. Scores lie between `low` and `high`."""
 
-    `counted_value` is what the rollups hold of this row (null: nothing), so a changed mind adds the difference.
+    class Kind(models.TextChoices):
+        THUMBS = "thumbs", _("Thumbs up or down")
+        SCORE = "score", _("A number in a range")
+        BOOLEAN = "boolean", _("Yes or no")
+        CATEGORY = "category", _("One of a list")
+        TEXT = "text", _("Words")
+        CORRECTION = "correction", _("The ideal answer")
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    key = models.CharField(_("short name"), max_length=50)
+    title = models.CharField(_("title"), max_length=100)
+    kind = models.CharField(_("what is said"), max_length=10, choices=Kind.choices)
+    low = models.FloatField(_("lowest"), null=True)
+    high = models.FloatField(_("highest"), null=True)
+    is_higher_better = models.BooleanField(_("more is better"), default=True)
+    categories = models.JSONField(_("list"), default=list)
+    archived_at = models.DateTimeField(_("put away"), null=True)
+
+    objects = MetricQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("metric")
+        verbose_name_plural = _("metrics")
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["team", "key"], name="metric_once_per_team")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Feedback(models.Model):
+    """One rating per (message, rater, metric); all of what was said is null or empty once it was taken back.
+
+    `value` is what counts in the sums and in approval: the thumb, 1 or -1, of an end user or an application. All else is
+    in `score` (numbers, 1 and 0 for yes and no, thumbs of annotators and judges) or in `text` (a category, words, an
+    ideal answer). `counted_value` is what the rollups hold of this row (null: nothing), so a changed mind adds the
+    difference.
     """
+
+    class Source(models.TextChoices):
+        END_USER = "end_user", _("End user")
+        API = "api", _("Application")
+        ANNOTATOR = "annotator", _("Annotator")
+        JUDGE = "judge", _("Judge")
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+")
@@ -26,6 +68,11 @@ class Feedback(models.Model):
     rater = models.CharField(_("rater"), max_length=200, blank=True)
     value = models.SmallIntegerField(_("rating"), null=True)
     comment = models.TextField(_("comment"), blank=True)
+    score = models.FloatField(_("score"), null=True)
+    text = models.TextField(_("words"), blank=True, default="", db_default="")
+    source = models.CharField(
+        _("source"), max_length=10, choices=Source.choices, default=Source.END_USER, db_default=Source.END_USER
+    )
     counted_value = models.SmallIntegerField(null=True, editable=False)
     rolled_up_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("given"), auto_now_add=True)
@@ -41,11 +88,21 @@ class Feedback(models.Model):
             models.UniqueConstraint(fields=["message", "rater", "metric"], name="one_rating_per_rater"),
             models.CheckConstraint(condition=Q(value__in=(1, -1)), name="rating_is_up_or_down"),
         ]
-        indexes = [models.Index(fields=["id"], condition=Q(rolled_up_at=None), name="feedback_not_rolled_up")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(rolled_up_at=None), name="feedback_not_rolled_up"),
+            models.Index(fields=["team", "metric"], condition=~Q(metric="rating"), name="feedback_of_metric"),
+        ]
 
     def __str__(self) -> str:
-        said = {1: "👍", -1: "👎"}.get(self.value or 0, "∅")
-        return f"{said} {self.comment[:60]}".strip()
+        said = {1: "👍", -1: "👎"}.get(self.value or 0) or self.said
+        return f"{'∅' if said is None else said} {self.comment[:60]}".strip()
+
+    @property
+    def said(self) -> float | str | None:
+        """What was said in the metric; None once it was taken back. An ideal answer sent with a thumb is not it."""
+        if self.value is not None:
+            return self.value
+        return self.text or None if self.score is None else self.score
 
 
 class FeedbackChange(models.Model):
@@ -54,6 +111,8 @@ class FeedbackChange(models.Model):
     feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="changes")
     value = models.SmallIntegerField(_("rating"), null=True)
     comment = models.TextField(_("comment"), blank=True)
+    score = models.FloatField(_("score"), null=True)
+    text = models.TextField(_("words"), blank=True, default="", db_default="")
     said_at = models.DateTimeField(_("said"))
 
     class Meta:

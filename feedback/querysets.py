@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from django.db.models import Q
+
 from prompts.querysets import OfTeam
 
 
@@ -16,4 +18,12 @@ class FeedbackQuerySet(OfTeam):
 
     def standing(self) -> Self:
         """Return the ratings that were not taken back."""
-        return self.filter(value__isnull=False)
+        return self.filter(Q(value__isnull=False) | Q(score__isnull=False) | ~Q(text=""))
+
+
+class MetricQuerySet(OfTeam):
+    path = "team_id"
+
+    def active(self) -> Self:
+        """Return the metrics in which something may be said."""
+        return self.filter(archived_at=None)

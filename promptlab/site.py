@@ -51,6 +51,7 @@ ADMINISTRATION = [
     (_("People"), "admin:accounts_user_changelist"),
     (_("Teams"), "admin:accounts_team_changelist"),
     (_("Environments"), "admin:prompts_environment_changelist"),
+    (_("What may be said"), "admin:feedback_metric_changelist"),
     (_("Fields of prompts"), "admin:prompts_metadatafield_changelist"),
     (_("Providers"), "admin:llm_provider_changelist"),
     (_("What does not leave"), "admin:llm_masking_changelist"),

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 
+from feedback.models import Feedback
 from feedback.services.buffer import buffer
+from feedback.services.fitting import RATING, Value
 from feedback.services.ingest import Accepted, NewRating, Outcome, holder_of
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import aauthenticate, credential
@@ -17,6 +19,7 @@ from promptlab.lib.jsonbody import JSONValue
 from promptlab.lib.ratelimit import Limit, Verdict, check_here
 
 MOST_ITEMS = 1000
+Source = Feedback.Source
 
 
 async def rate(request: Request) -> Response:
@@ -77,6 +80,9 @@ def read_rating(body: Mapping[str, JSONValue], header: str) -> NewRating:
         user=_text(body, "user") or _text(body, "unit_id"),
         answer_id=_text(body, "answer_id"),
         key=_key(body, header),
+        source=_text(body, "source") or Source.END_USER,
+        correction=_text(body, "correction"),
+        conversation_id=_text(body, "conversation_id"),
     )
 
 
@@ -133,9 +139,9 @@ def replay_header(accepted: Accepted) -> Mapping[str, str]:
     return REPLAYED if accepted.is_replay else {}
 
 
-def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, int | None]:
+def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, Value | None]:
     """Read `rating`, or `metric` with `value`; or `retract`, which takes back what was said."""
-    metric = _text(body, "metric") or "rating"
+    metric = _text(body, "metric") or RATING
     given = [name for name in ("rating", "value") if name in body]
     if "retract" in body:
         if body["retract"] is not True:
@@ -147,24 +153,25 @@ def _metric_and_value(body: Mapping[str, JSONValue]) -> tuple[str, int | None]:
         raise Invalid.field("value", "Send either rating, or metric and value.")
     field = given[0] if given else "rating"
     value = body.get(field)
-    # True is an int to Python, and 1.0 equals 1: neither is what somebody meant to send.
-    if type(value) is not int or value not in (1, -1):
-        raise Invalid.field(
-            field, "A rating is 1 (thumbs-up) or -1 (thumbs-down).", code="required" if value is None else "invalid"
-        )
+    if value is None or isinstance(value, dict | list):
+        detail = "A rating is 1 (thumbs-up) or -1 (thumbs-down)." if metric == RATING else "Say what the metric takes."
+        raise Invalid.field(field, detail, code="required" if value is None else "invalid")
     return metric, value
 
 
+SUBJECTS = ("message_id", "receipt", "conversation_id")
+
+
 def _subject(body: Mapping[str, JSONValue]) -> str:
-    """Return the message id; "" when a receipt says which answer it is. Raises Invalid for both, and for neither."""
-    message_id, receipt = _text(body, "message_id"), _text(body, "receipt")
-    if message_id and receipt:
-        raise Invalid.field("receipt", "Send either the message_id or the receipt.")
-    if not message_id.strip() and not receipt:
+    """Return the message id; "" when something else says what is rated. Raises Invalid for two of them, and for none."""
+    named = [name for name in SUBJECTS if _text(body, name).strip()]
+    if len(named) > 1:
+        raise Invalid.field(named[1], f"Send either the {named[0]} or the {named[1]}.")
+    if not named:
         raise Invalid.field(
             "message_id", "Say which answer: the message_id or the receipt that came with it.", code="required"
         )
-    return message_id
+    return _text(body, "message_id")
 
 
 def _text(body: Mapping[str, JSONValue], field: str) -> str:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from feedback.models import Feedback
+
+
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}]})
+class _Said(serializers.ReadOnlyField):
+    """A number or words."""
 
 
 class FeedbackOut(serializers.ModelSerializer[Feedback]):
@@ -15,7 +21,9 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
     id = serializers.UUIDField(source="uid")
     feedback_id = serializers.UUIDField(source="uid")
     message_id = serializers.UUIDField(source="message.uid")
-    rating = serializers.IntegerField(source="value")
+    rating = serializers.IntegerField(source="value", allow_null=True)
+    value = _Said(source="said", help_text="What was said in the metric: a number or words; 1 and 0 are yes and no.")
+    correction = serializers.SerializerMethodField(help_text="The ideal answer that came with a thumb.")
     user = serializers.CharField(source="rater")
     prompt = serializers.CharField(source="message.version.prompt.name", default=None)
     version = serializers.IntegerField(source="message.version.number", default=None)
@@ -32,7 +40,10 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
             "message_id",
             "metric",
             "rating",
+            "value",
             "comment",
+            "correction",
+            "source",
             "user",
             "prompt",
             "version",
@@ -44,9 +55,17 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
             "updated_at",
         ]
 
+    def get_correction(self, rating: Feedback) -> str:
+        return "" if rating.value is None and rating.score is None else rating.text
+
     def to_representation(self, instance: Any) -> dict[str, Any]:
         told = super().to_representation(instance)
         return {**told, "prompt": None, "experiment": None, "variant": None} if instance.is_hidden else told
+
+
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "boolean"}, {"type": "string"}]})
+class _SaidIn(serializers.JSONField):
+    """A number, true or false, or words."""
 
 
 class OneRatingIn(serializers.Serializer[Any]):
@@ -54,10 +73,15 @@ class OneRatingIn(serializers.Serializer[Any]):
 
     message_id = serializers.UUIDField(required=False, help_text="Comes with the answer; or `receipt`.")
     receipt = serializers.CharField(required=False, help_text="Comes with the answer or the prompt; or `message_id`.")
+    conversation_id = serializers.UUIDField(required=False, help_text="Its newest answer is rated.")
     rating = serializers.ChoiceField(choices=[1, -1], required=False, help_text="Or `metric` and `value`.")
+    metric = serializers.CharField(required=False, max_length=50, help_text="One that your team declared.")
+    value = _SaidIn(required=False, help_text="What the metric takes: a number, true or false, or words.")
     retract = serializers.BooleanField(required=False, help_text="True, in place of a rating: take it back.")
     comment = serializers.CharField(required=False, allow_blank=True, max_length=5_000)
+    correction = serializers.CharField(required=False, allow_blank=True, max_length=20_000, help_text="Ideal answer.")
     user = serializers.CharField(required=False, allow_blank=True, max_length=200, help_text="Who rates.")
+    source = serializers.ChoiceField(choices=Feedback.Source.choices, required=False)
     id = serializers.CharField(required=False, max_length=255, help_text="Idempotency key; or the header of that name.")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from feedback.api import views
+from feedback.api import metrics, views
 
 urlpatterns = [
     re_path(r"^feedback/?$", views.FeedbackList.as_view()),
     re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
+    re_path(r"^feedback/metrics/?$", metrics.MetricList.as_view()),
+    re_path(r"^feedback/metrics/(?P<pk>\d{1,18})/?$", metrics.MetricDetail.as_view()),
     re_path(r"^feedback/stats/?$", views.Stats.as_view()),
     re_path(r"^feedback/(?P<uid>[0-9a-fA-F-]{36})/?$", views.FeedbackItem.as_view()),
 ]

@@ -47,6 +47,9 @@ class FeedbackFilter(filters.FilterSet):
         filters.TypedChoiceFilter(field_name="value", choices=[("1", "up"), ("-1", "down")], coerce=int)
     )
 
+    metric = filters.CharFilter()
+    source = filters.ChoiceFilter(choices=Feedback.Source.choices)
+
     class Meta:
         model = Feedback
         fields: list[str] = []

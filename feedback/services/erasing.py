@@ -56,7 +56,7 @@ def _erase_ratings(team_id: int, unit_id: str, stands_for: str) -> int:
     Their idempotency keys go too: applications make them of whatever they know.
     """
     theirs = list(Feedback.objects.filter(team_id=team_id, rater=unit_id).values_list("pk", flat=True))
-    Feedback.objects.filter(pk__in=theirs).update(rater=stands_for, comment="")
+    Feedback.objects.filter(pk__in=theirs).update(rater=stands_for, comment="", text="")
     FeedbackReceipt.objects.filter(feedback__in=theirs).delete()
     FeedbackChange.objects.filter(feedback__in=theirs).delete()  # the update has just written some, too
     return len(theirs)

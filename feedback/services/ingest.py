@@ -14,14 +14,16 @@ from experiments import receipts
 from feedback.errors import FeedbackNotFound, KeyReused, SubjectNotFound
 from feedback.models import Feedback, FeedbackReceipt
 from feedback.services import writing
+from feedback.services.fitting import ALIASES, MAX_TEXT, RATING, Fitted, Metrics, Value, declared, fitted
+from feedback.services.subjects import newest_answers, uid_in
 from promptlab.accounts.access import Principal, require, require_environment
+from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Message
 from promptlab.chat.services.external import ExternalAnswer, record_external, uid_of
 from promptlab.lib.errors import DomainError, Invalid, Unauthenticated
 from promptlab.lib.queue import enqueue_on_commit
 
 ROLL_UP_TASK = "feedback.roll_up_feedback"
-METRICS = ("rating",)
 MAX_COMMENT = 5_000
 MAX_KEY = 255
 MAX_RATER = 200
@@ -29,22 +31,26 @@ MAX_RATER = 200
 
 @dataclass(frozen=True, slots=True)
 class NewRating:
-    """What somebody thinks of an answer, named by its id or by a receipt. `value` is 1 or -1; None takes it back.
+    """What somebody thinks of an answer, named by its id or by a receipt, or of the newest one of a conversation.
 
-    `user` says who; empty: whom the answer was for. A receipt that many share needs it, or `answer_id`: the caller's own
-    name for the answer that was given with the text.
+    `value` is 1 or -1, or what the metric takes that the team declared; None takes it back. A thumb may come with a
+    `correction`, the ideal answer. `source`: one of `Feedback.Source`. `user` says who; empty: whom the answer was for.
+    A receipt that many share needs it, or `answer_id`: the caller's own name for the answer that was given with the text.
 
     The same `key` with the same rest is the same rating, for ever.
     """
 
     message_id: str
-    value: int | None
+    value: Value | None
     receipt: str = ""
-    metric: str = "rating"
+    metric: str = RATING
     comment: str = ""
     user: str = ""
     key: str = ""
     answer_id: str = ""
+    source: str = Feedback.Source.END_USER
+    correction: str = ""
+    conversation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Accepted:
     feedback_id: str
     message_id: str
     metric: str
-    value: int | None
+    value: Value | None
     is_replay: bool = False
 
 
@@ -70,7 +76,7 @@ class Answer:
 
 
 Said = tuple[Principal, NewRating]
-Known = tuple[Answer, NewRating]
+Known = tuple[Answer, NewRating, Fitted]
 Outcome = Accepted | DomainError
 Key = tuple[int, str]
 """(team id, idempotency key); the key may be empty."""
@@ -94,20 +100,20 @@ def accept(actor: Principal, rating: NewRating) -> Accepted:
 def retract(actor: Principal, feedback_uid: str) -> None:
     """Take a rating back, by its own id. Again changes nothing. Raises FeedbackNotFound, Forbidden."""
     _may_rate(actor)
-    uid = _uid(feedback_uid)
+    uid = uid_in(feedback_uid)
     rows = Feedback.objects.visible_to(actor, "feedback.write").select_related("message")
     row = rows.filter(uid=uid).first() if uid is not None else None
     if row is None:
         raise FeedbackNotFound(feedback=feedback_uid[:100])
-    if row.value is not None:
-        accept(actor, NewRating(str(row.message.uid), None, metric=row.metric, user=row.rater))
+    if row.said is not None:
+        accept(actor, NewRating(str(row.message.uid), None, metric=row.metric, user=row.rater, source=row.source))
 
 
 def accept_all(said: Sequence[Said]) -> list[Outcome]:
     """Keep ratings, whoever they come from, in one transaction; return for each what `accept` returns or raises.
 
-    Three queries however many there are, five where some come with idempotency keys; each receipt that many share costs
-    its own.
+    Three queries however many there are, two more where some come with idempotency keys, one more for declared metrics,
+    two more for conversations; each receipt that many share costs its own.
     """
     outcomes: list[Outcome | None] = [None] * len(said)
     named: dict[int, Said] = {}
@@ -116,11 +122,13 @@ def accept_all(said: Sequence[Said]) -> list[Outcome]:
             named[place] = actor, _named(actor, rating)
         except DomainError as error:
             outcomes[place] = error
+    named = _of_conversations(named)
     answers = _answers([rating.message_id for _, rating in named.values()])
+    metrics = _metrics(named.values(), answers)
     known: dict[int, Known] = {}
     for place, (actor, rating) in named.items():
         try:
-            known[place] = _rateable(actor, rating.message_id, answers), rating
+            known[place] = _fitted(_rateable(actor, rating, answers), rating, metrics)
         except DomainError as error:
             outcomes[place] = error
     for place, outcome in _kept(known).items():
@@ -131,8 +139,11 @@ def accept_all(said: Sequence[Said]) -> list[Outcome]:
 def _named(actor: Principal, rating: NewRating) -> NewRating:
     """Return the rating with the id of its answer, once all is right that can be told without looking."""
     _may_rate(actor)
-    _check(rating)
-    return rating if rating.message_id else replace(rating, message_id=_message_of_receipt(actor, rating))
+    rating = replace(rating, metric=ALIASES.get(rating.metric, rating.metric))
+    _check(actor, rating)
+    if rating.message_id or rating.conversation_id:
+        return rating
+    return replace(rating, message_id=_message_of_receipt(actor, rating))
 
 
 def _may_rate(actor: Principal) -> None:
@@ -141,16 +152,21 @@ def _may_rate(actor: Principal) -> None:
         actor.team_for("feedback.write")
 
 
-def _check(rating: NewRating) -> None:
-    """Raise Invalid for a value, text or key that cannot be kept."""
-    if rating.metric not in METRICS:
-        raise Invalid.field("metric", f"There is no metric {rating.metric[:50]}. Known: {', '.join(METRICS)}.")
-    if rating.value not in (1, -1, None):
-        raise Invalid.field("rating", "A rating is 1 (thumbs-up) or -1 (thumbs-down).")
-    if rating.value is None and rating.comment:
-        raise Invalid.field("comment", "What is taken back has no comment.")
+def _check(actor: Principal, rating: NewRating) -> None:
+    """Raise Invalid for a text, source or key that cannot be kept."""
+    if rating.value is None and (rating.comment or rating.correction):
+        raise Invalid.field("comment" if rating.comment else "correction", "What is taken back has no words.")
+    if rating.correction and rating.metric != RATING:
+        raise Invalid.field("correction", "An ideal answer comes with a thumb, or in a metric of its own.")
+    if rating.source not in Feedback.Source.values:
+        raise Invalid.field("source", f"One of: {', '.join(Feedback.Source.values)}.", code="invalid_choice")
+    if rating.source != Feedback.Source.END_USER and actor.kind == "receipt":
+        raise Invalid.field("source", "Only end users rate without a key.", code="invalid_choice")
+    if rating.source in (Feedback.Source.ANNOTATOR, Feedback.Source.JUDGE) and not rating.user:
+        raise Invalid.field("user", "Say who: annotators and judges have names.", code="required")
     for field, text, longest in (
         ("comment", rating.comment, MAX_COMMENT),
+        ("correction", rating.correction, MAX_TEXT),
         ("user", rating.user, MAX_RATER),
         ("id", rating.key, MAX_KEY),
     ):
@@ -160,7 +176,7 @@ def _check(rating: NewRating) -> None:
 
 def _answers(message_ids: Sequence[str]) -> dict[uuid.UUID, Answer]:
     """Return the answers that there are, by uid: one query."""
-    uids = {uid for uid in map(_uid, message_ids) if uid is not None}
+    uids = {uid for uid in map(uid_in, message_ids) if uid is not None}
     if not uids:
         return {}
     names = ("pk", "uid", "unit_id", "conversation__team_id", "environment__name")
@@ -168,19 +184,36 @@ def _answers(message_ids: Sequence[str]) -> dict[uuid.UUID, Answer]:
     return {row[1]: Answer(*row) for row in found}
 
 
-def _uid(message_id: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(message_id)
-    except ValueError:
-        return None
+def _of_conversations(named: Mapping[int, Said]) -> dict[int, Said]:
+    """Return the ratings; those of a conversation with the id of its newest answer, where it has one."""
+    newest = newest_answers([rating.conversation_id for _, rating in named.values() if rating.conversation_id])
+    found = dict(named)
+    for place, (actor, rating) in named.items():
+        uid = uid_in(rating.conversation_id) if rating.conversation_id else None
+        if uid in newest:
+            found[place] = actor, replace(rating, message_id=newest[uid])
+    return found
 
 
-def _rateable(actor: Principal, message_id: str, answers: Mapping[uuid.UUID, Answer]) -> Answer:
+def _metrics(said: Iterable[Said], answers: Mapping[uuid.UUID, Answer]) -> Metrics:
+    """Return the metrics that are spoken of."""
+    named = ((answers.get(uid), rating.metric) for _, rating in said if (uid := uid_in(rating.message_id)) is not None)
+    return declared((answer.team_id, metric) for answer, metric in named if answer is not None)
+
+
+def _fitted(answer: Answer, rating: NewRating, metrics: Metrics) -> Known:
+    found = fitted(answer.team_id, rating.metric, rating.value, rating.source, metrics)
+    return answer, rating, replace(found, text=rating.correction) if rating.correction else found
+
+
+def _rateable(actor: Principal, rating: NewRating, answers: Mapping[uuid.UUID, Answer]) -> Answer:
     """Return the answer if the actor may rate it. Raises SubjectNotFound; Forbidden outside a key's environments."""
-    uid = _uid(message_id)
+    uid = uid_in(rating.message_id)
     found = answers.get(uid) if uid is not None else None
     if found is None or not actor.may("feedback.write", found.team_id):
-        raise SubjectNotFound(message=message_id[:100])
+        if rating.conversation_id:
+            raise ConversationNotFound(conversation=rating.conversation_id[:100])
+        raise SubjectNotFound(message=rating.message_id[:100])
     if found.environment is not None:
         require_environment(actor, found.environment)
     return found
@@ -272,23 +305,26 @@ def _replayed(one: Known, digest: str, feedback_uid: str) -> Outcome:
 
 
 def _accepted(one: Known, feedback_uid: str, *, is_replay: bool = False) -> Accepted:
-    answer, rating = one
+    answer, rating, _ = one
     return Accepted(feedback_uid, str(answer.uid), rating.metric, rating.value, is_replay)
 
 
 def _key(one: Known) -> Key:
-    answer, rating = one
+    answer, rating, _ = one
     return answer.team_id, rating.key
 
 
 def _row(one: Known) -> writing.Row:
-    answer, rating = one
+    answer, rating, held = one
     rater = rating.user or answer.unit_id
-    return writing.Row(answer.team_id, answer.pk, rater, rating.metric, rating.value, rating.comment)
+    words = rating.comment, held.score, held.text, rating.source
+    return writing.Row(answer.team_id, answer.pk, rater, rating.metric, held.value, *words)
 
 
 def _digest(one: Known) -> str:
     """Return the digest of everything that was said but the key, in hex."""
-    answer, rating = one
-    said = [str(answer.uid), rating.metric, rating.value, rating.comment, rating.user]
+    answer, rating, _ = one
+    said = [rating.conversation_id or str(answer.uid), rating.metric, rating.value, rating.comment, rating.user]
+    more = [rating.correction, rating.source if rating.source != Feedback.Source.END_USER else ""]
+    said += more if any(more) else []  # as it was written before there were any
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -19,7 +19,7 @@ Once = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A rating to write. `value` None takes back what this rater said before."""
+    """A rating to write. With no value, score or text it takes back what this rater said before."""
 
     team_id: int
     message_id: int
@@ -27,6 +27,9 @@ class Row:
     metric: str
     value: int | None
     comment: str
+    score: float | None = None
+    text: str = ""
+    source: str = "end_user"
 
     @property
     def once(self) -> Once:
@@ -40,16 +43,23 @@ def upsert(rows: Sequence[Row]) -> dict[Once, tuple[int, str]]:
     are taken in one order, so that two groups at once wait for each other and never both.
     """
     last = {row.once: row for row in rows}
-    said = [
-        [*once, last[once].team_id, last[once].value, last[once].comment, uuid.uuid4().hex] for once in sorted(last)
-    ]
-    names = ("message_id", "rater", "metric", "team_id", "value", "comment", "uid")
-    changes = (
-        "value = excluded.value, comment = excluded.comment, rolled_up_at = NULL, updated_at = excluded.updated_at"
-    )
+    kinds = {
+        "message_id": "bigint",
+        "rater": "text",
+        "metric": "text",
+        "team_id": "bigint",
+        "value": "smallint",
+        "comment": "text",
+        "score": "double precision",
+        "text": "text",
+        "source": "text",
+    }
+    said = [[*(getattr(last[once], name) for name in kinds), uuid.uuid4().hex] for once in sorted(last)]
+    changed = ("value", "comment", "score", "text", "source", "updated_at")
+    changes = ", ".join(["rolled_up_at = NULL", *(f"{name} = excluded.{name}" for name in changed)])
     found = _insert(
         Feedback._meta.db_table,
-        dict(zip(names, ("bigint", "text", "text", "bigint", "smallint", "text", "uuid"), strict=True)),
+        {**kinds, "uid": "uuid"},
         said,
         ("created_at", "updated_at"),
         f"(message_id, rater, metric) DO UPDATE SET {changes} RETURNING message_id, rater, metric, id, uid",

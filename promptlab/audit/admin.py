@@ -70,6 +70,8 @@ SENTENCES: dict[str, Any] = {
     "field.changed": _("changed the field %(what)s"),
     "field.deleted": _("removed the field %(what)s"),
     "masking.changed": _("changed what is replaced before calls: %(what)s"),
+    "metric.declared": _("let people say %(what)s of answers"),
+    "metric.changed": _("changed what may be said of answers: %(what)s"),
     "notifications.changed": _("chose other mails: %(what)s"),
     "prompt.imported": _("imported %(what)s"),
     "rating.given": _("gave stars to %(what)s"),
@@ -137,7 +139,17 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "keys": (_("API keys"), ("key.",)),
     "settings": (
         _("Settings"),
-        ("environment.", "webhook.", "retention.", "conversation.", "provider.", "model.", "price.", "messages."),
+        (
+            "environment.",
+            "webhook.",
+            "retention.",
+            "conversation.",
+            "provider.",
+            "model.",
+            "price.",
+            "messages.",
+            "metric.",
+        ),
     ),
 }
 """Kind -> (what people call it, how its verbs begin)."""

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver
 
 from experiments.services import ramping
 from feedback.services.ingest import NewRating, accept
+from feedback.services.metrics import declare_metric
 from promptlab import urls
 from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
@@ -158,6 +159,10 @@ CALLS = [
     Call("POST", "/ramps/{ramp}/send-back", "prompt.deploy"),
     Call("GET", "/feedback", "feedback.read", is_own=True),
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),
+    Call("GET", "/feedback/metrics", "feedback.read", is_own=True),
+    Call("POST", "/feedback/metrics", "team.admin", {"key": "new", "kind": "boolean"}, is_own=True),
+    Call("GET", "/feedback/metrics/{metric}", "feedback.read"),
+    Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
     Call("POST", "/units/erase", "team.admin", {"unit_id": "customer-1"}, is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
@@ -260,6 +265,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         "move": move,
         **_talk(cast, api),
         "message": asked.uid,
+        "metric": declare_metric(SYSTEM, cast.team.pk, key="accuracy", kind="score").pk,
         "rating": accept(SYSTEM, NewRating(str(asked.uid), 1)).feedback_id,
         "conversation": message.conversation.uid,
         "receipt": receipt_of(asked, cast.team.pk),

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from experiments.services import lifecycle, ramping
 from experiments.services.lifecycle import NewVariant
-from feedback.services import erasing
+from feedback.services import erasing, metrics
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import Principal, Role
 from promptlab.accounts.auth import principal_of_user
@@ -99,6 +99,7 @@ MODULES = (
     "promptlab.chat.services.repricing",
     "promptlab.chat.services.budgeting",
     "feedback.services.erasing",
+    "feedback.services.metrics",
 )
 
 
@@ -204,6 +205,13 @@ def _favoured(act: Callable[..., object], *before: Callable[..., object], **said
 def _restore(w: World) -> Step:
     authoring.archive_prompt(w.cleo, w.prompt)
     return lambda: authoring.restore_prompt(w.cleo, w.prompt)
+
+
+def _metric(w: World, **changes: Any) -> Step:
+    if not changes:
+        return lambda: metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
+    one = metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
+    return lambda: metrics.change_metric(w.cleo, one, changes)  # type: ignore[arg-type]
 
 
 def _rollback(w: World) -> Step:
@@ -566,6 +574,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "set_budget": (_set_budget, ["budget.set"]),
     "remove_budget": (_remove_budget, ["budget.removed"]),
     "erase_unit": (_erase_unit, ["unit.erased"]),
+    "declare_metric": (_metric, ["metric.declared"]),
+    "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),
     "create_suite": (lambda w: lambda: suites.create_suite(w.cleo, w.team_id, name="new"), ["suite.created"]),
     "update_suite": (_suite(suites.update_suite, suites.SuiteChanges(name="new")), ["suite.changed"]),
     "archive_suite": (_suite(suites.archive_suite), ["suite.archived"]),
@@ -586,8 +596,8 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
-    "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
-    "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
+    "erase_unit", "change_metric", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve",
+    "edit_comment", "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
     "update_provider", "update_model", "set_price", "reprice", "set_budget",

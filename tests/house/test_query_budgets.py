@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from feedback.services.metrics import declare_metric
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
@@ -155,6 +156,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     move = api.get("/deployments").json()["results"][0]["id"]
     conversation = make_message(prompt.newest).conversation
     ids = {"conversation": conversation.pk, "conversation_uid": conversation.uid, "move": move}
+    ids["metric"] = declare_metric(SYSTEM, team.pk, key="accuracy", kind="score").pk
     ids["tag"] = prompt.tags.get().pk
     ids["field"] = fields.create_field(SYSTEM, team.pk, key="size", type="number").pk
     shared = Place(visibility="everyone")
