@@ -13,7 +13,7 @@ from django.test import override_settings
 from promptlab import llm
 from promptlab.lib import tracing as incoming
 from promptlab.llm import draining, meters, resilience, tracing
-from promptlab.llm.providers import making, openai, scripted
+from promptlab.llm.providers import clients, making, openai, scripted
 from tests.llm.test_gateway import ask, call_lines, failing
 from tests.llm.upstream import TEXT, WORDS, Upstream
 
@@ -130,13 +130,13 @@ async def test_a_new_version_of_a_provider_gets_connections_of_its_own(upstream:
 
 @pytest.mark.asyncio
 async def test_clients_are_few_and_unused_ones_are_closed(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(clients, "MAX_CLIENTS", 3)
     provider = making.named("openai")
     assert isinstance(provider, openai.OpenAIProvider)
     for number in range(6):
         await llm.acomplete(ask(routes=(to(upstream, version=str(number)),)))
     assert len(provider._clients) == 3
-    monkeypatch.setattr(openai, "CLIENT_IDLE_S", -1.0)
+    monkeypatch.setattr(clients, "CLIENT_IDLE_S", -1.0)
     await llm.acomplete(ask(routes=(to(upstream, version="last"),)))
     assert len(provider._clients) == 1
 

@@ -1,25 +1,18 @@
-"""Any server that speaks OpenAI's chat completions. The only file that imports `openai`, and that at the first call.
+"""Any server that speaks OpenAI's chat completions.
 
-The SDK carries authentication, addresses and error classes. The stream is read here, line by line: that costs a sixth
-of the SDK's own reader, which besides takes a connection that broke off for a complete answer.
+The SDK says how a request looks (`clients`); the request is sent and the stream is read here, line by line: that costs a
+tenth of the SDK's own way, whose reader besides takes a connection that broke off for a complete answer.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import ipaddress
 import json
 import math
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from promptlab.llm import config
 from promptlab.llm.errors import (
@@ -34,23 +27,17 @@ from promptlab.llm.errors import (
     ProviderUnavailable,
     UnknownModel,
 )
-from promptlab.llm.providers.base import Finish, drain, event_data, sound
+from promptlab.llm.providers.base import MAX_LINE_BYTES, Finish, drain, event_data, sound
+from promptlab.llm.providers.clients import Clients, Endpoint
 from promptlab.llm.types import OFFICIAL_ONLY, ChatMessage, CompletionRequest, Delta, FinishReason, Json, Route, Usage
 
 if TYPE_CHECKING:
-    import ssl
-
-    from openai import APIStatusError, AsyncOpenAI
+    from aiohttp import ClientResponse
 
 OFFICIAL_URL = "https://api.openai.com/v1"
-MAX_CONNECTIONS = 4_000
-KEEPALIVE_S = 30.0
 MAX_NAME_CHARS = 200
 MAX_COUNT = 2**31 - 1
 """The largest number of tokens that a column holds; what claims to be more is not believed."""
-MAX_CLIENTS = 64
-CLIENT_IDLE_S = 120.0
-"""How long a client that nobody uses is kept: one whose address or key was replaced is never used again."""
 DONE = b"[DONE]"
 CONTEXT_CODE = "context_length_exceeded"
 NO_QUOTA_CODE = "insufficient_quota"
@@ -69,34 +56,33 @@ class OpenAIProvider:
     """Stream chat completions from the server that the route names; OpenAI's own when it names none."""
 
     def __init__(self) -> None:
-        self._clients = _Clients()
+        self._clients = Clients()
 
     async def astream(self, request: CompletionRequest) -> AsyncGenerator[Delta | Finish, None]:
         """Yield the answer. Raises LLMError for whatever the settings, the network or the server do wrong."""
         endpoint = _endpoint(request.routes[0])
+        body = _body(request, is_official=_is_official(endpoint))
+        traced = {"traceparent": request.traceparent} if request.traceparent else None
         answer = _Answer(request.model)
         async with self._clients.use(endpoint) as client:
+            from aiohttp import ClientError
+
             try:
-                asked = client.chat.completions.with_streaming_response.create(
-                    model=request.model,
-                    messages=[],
-                    stream=True,
-                    extra_body=_extra(request, is_official=endpoint.is_official),
-                    extra_headers={"traceparent": request.traceparent} if request.traceparent else None,
-                )
-                async with asked as response:
-                    body = response.iter_bytes()
-                    async with aclosing(event_data(body)) as payloads:
+                async with client.ask(body, traced) as response:
+                    if not 200 <= response.status < 300:
+                        raise await _refusal(response, request.model)
+                    async with aclosing(event_data(response.content.iter_any())) as payloads:
                         async for payload in payloads:
                             if delta := answer.take(payload):
                                 yield delta
                             if answer.is_done:
                                 break
-                    await drain(body)
-            except _errors() as error:
+                    if not response.content.at_eof():
+                        await drain(response.content.iter_any())
+            except ClientError:
                 # After a finish reason the answer is whole, whatever then happens to the connection.
                 if not answer.is_whole:
-                    raise _translated(error, request.model) from None
+                    raise ProviderUnavailable from None
         yield answer.finish()
 
     async def aclose(self) -> None:
@@ -104,25 +90,7 @@ class OpenAIProvider:
         await self._clients.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """Where to call, with which key. Whatever differs here shares no connection: no tenant's key serves another."""
-
-    provider: str
-    url: str
-    key: str = field(repr=False)
-    version: str
-    api_version: str
-    connect_timeout_s: float
-    is_local: bool
-    is_public_only: bool
-
-    @property
-    def is_official(self) -> bool:
-        return self.url == OFFICIAL_URL or bool(self.api_version)
-
-
-def _endpoint(route: Route) -> _Endpoint:
+def _endpoint(route: Route) -> Endpoint:
     """Return where to call. Raises Misconfigured. Servers on this machine need no key and may be called under test."""
     url = route.address or OFFICIAL_URL
     is_local = _is_loopback(url)
@@ -131,12 +99,13 @@ def _endpoint(route: Route) -> _Endpoint:
     settings = config.current()
     if not (settings.allow_real_calls or is_local):
         raise Misconfigured("Calls to real models are switched off here.", setting="LLM_ALLOW_REAL_CALLS")
-    return _Endpoint(
+    return Endpoint(
         provider=route.provider,
         url=url,
         key=route.key or "none",
         version=route.version,
         api_version=route.api_version,
+        deployment=route.model if route.api_version else "",
         connect_timeout_s=route.connect_timeout_s or settings.connect_timeout_s,
         is_local=is_local,
         is_public_only=route.is_public_only,
@@ -151,108 +120,8 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-@dataclass(slots=True, eq=False)
-class _Held:
-    """A client, how many calls use it, and when the last one ended (monotonic)."""
-
-    client: AsyncOpenAI
-    calls: int = 0
-    idle_since: float = field(default_factory=time.monotonic)
-
-
-class _Clients:
-    """One client per endpoint and event loop: connections belong to the loop that opened them.
-
-    Those that were not used for a while are closed, the longest unused first when there are many; none in mid-call.
-    """
-
-    def __init__(self) -> None:
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[_Endpoint, _Held]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        """How many the running event loop has."""
-        return len(self._by_loop.get(asyncio.get_running_loop(), ()))
-
-    @asynccontextmanager
-    async def use(self, endpoint: _Endpoint) -> AsyncGenerator[AsyncOpenAI, None]:
-        """Yield the client; the first is built in a thread, because importing the SDK takes half a second."""
-        clients = self._by_loop.setdefault(asyncio.get_running_loop(), OrderedDict())
-        held = clients.get(endpoint)
-        if held is None:
-            held = await asyncio.to_thread(self._build, clients, endpoint)
-        held.calls += 1
-        clients[endpoint] = held
-        clients.move_to_end(endpoint)
-        await self._tidy(clients)
-        try:
-            yield held.client
-        finally:
-            held.calls -= 1
-            held.idle_since = time.monotonic()
-
-    async def close(self) -> None:
-        for held in self._by_loop.pop(asyncio.get_running_loop(), OrderedDict()).values():
-            await held.client.close()
-
-    def _build(self, clients: OrderedDict[_Endpoint, _Held], endpoint: _Endpoint) -> _Held:
-        with self._lock:
-            if endpoint not in clients:
-                clients[endpoint] = _Held(_new_client(endpoint))
-            return clients[endpoint]
-
-    async def _tidy(self, clients: OrderedDict[_Endpoint, _Held]) -> None:
-        """Close what is idle: for too long, or too much of it. The first of `clients` was used the longest ago."""
-        if len(clients) == 1:
-            return
-        oldest = time.monotonic() - CLIENT_IDLE_S
-        idle = [endpoint for endpoint, held in clients.items() if not held.calls]
-        too_many = len(clients) - MAX_CLIENTS
-        over = [one for number, one in enumerate(idle) if number < too_many or clients[one].idle_since < oldest]
-        for held in [clients.pop(endpoint) for endpoint in over]:
-            await held.client.close()
-
-
-def _new_client(endpoint: _Endpoint) -> AsyncOpenAI:
-    """Return a client that neither retries nor limits reading: the gateway does both.
-
-    It follows no redirect, so that the key goes where the route says, and asks no proxy for servers on this machine.
-    """
-    import httpx2
-    import openai
-
-    from promptlab.llm.providers import reaching
-
-    timeout = httpx2.Timeout(None, connect=endpoint.connect_timeout_s)
-    transport = openai.DefaultAioHttpClient(
-        verify=_tls(),
-        timeout=timeout,
-        limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S),
-        follow_redirects=False,
-        trust_env=not endpoint.is_local,
-    )
-    if endpoint.is_public_only:
-        reaching.let_reach_public_only(transport, connections=MAX_CONNECTIONS, keepalive_s=KEEPALIVE_S)
-    if endpoint.api_version:
-        return openai.AsyncAzureOpenAI(
-            api_key=endpoint.key,
-            azure_endpoint=endpoint.url,
-            api_version=endpoint.api_version,
-            timeout=timeout,
-            max_retries=0,
-            http_client=transport,
-        )
-    return openai.AsyncOpenAI(
-        api_key=endpoint.key, base_url=endpoint.url, timeout=timeout, max_retries=0, http_client=transport
-    )
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """Return the one context of this process; loading the certificates takes 20 to 50 ms."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
+def _is_official(endpoint: Endpoint) -> bool:
+    return endpoint.url == OFFICIAL_URL or bool(endpoint.api_version)
 
 
 def _message(message: ChatMessage) -> dict[str, object]:
@@ -264,21 +133,23 @@ def _message(message: ChatMessage) -> dict[str, object]:
     return plain
 
 
-def _extra(request: CompletionRequest, *, is_official: bool) -> dict[str, object]:
-    """Return the rest of the body, the messages as well: the SDK takes a quarter of a call's time to look at them.
-
-    OpenAI wants `max_completion_tokens`; most others know only the old name.
-    """
-    extra: dict[str, object] = {
-        name: value for name, value in request.parameters.items() if is_official or name not in OFFICIAL_ONLY
+def _body(request: CompletionRequest, *, is_official: bool) -> bytes:
+    """Return the body. OpenAI wants `max_completion_tokens`; most others know only the old name. Raises BadRequest."""
+    body: dict[str, object] = {
+        "model": request.model,
+        "stream": True,
+        "messages": [_message(message) for message in request.messages],
+        "stream_options": {"include_usage": True},
     }
-    extra["messages"] = [_message(message) for message in request.messages]
-    extra["stream_options"] = {"include_usage": True}
-    if is_official and "max_tokens" in extra:
-        extra["max_completion_tokens"] = extra.pop("max_tokens")
+    body |= {name: value for name, value in request.parameters.items() if is_official or name not in OFFICIAL_ONLY}
+    if is_official and "max_tokens" in body:
+        body["max_completion_tokens"] = body.pop("max_tokens")
     if request.user:
-        extra["user"] = request.user
-    return extra
+        body["user"] = request.user
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("The messages hold characters that are not valid Unicode. Remove them.") from None
 
 
 class _Answer:
@@ -350,7 +221,7 @@ def _tool_call(piece: Json, place: int) -> Json:
 
 def _parsed(payload: bytes) -> Json:
     try:
-        chunk = json.loads(payload)
+        chunk = json.loads(payload.decode())
     except (ValueError, RecursionError):
         raise MalformedAnswer() from None
     if not isinstance(chunk, dict):
@@ -389,41 +260,32 @@ def _count(counts: Json, name: str) -> int | None:
     return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else None
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """Return what the SDK and its transport raise. Some errors of aiohttp come through unwrapped."""
-    import aiohttp
-    import httpx2
-    import openai
-
-    return openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, UnicodeEncodeError
-
-
-def _translated(error: Exception, model: str) -> LLMError:
+async def _refusal(response: ClientResponse, model: str) -> LLMError:
     """Return our error. Of theirs only numbers and codes are read: messages may quote keys and prompts."""
-    import openai
+    raw = bytearray()
+    async for block in response.content.iter_any():
+        raw += block
+        if len(raw) > MAX_LINE_BYTES:
+            break
+    with suppress(ValueError, RecursionError):
+        body = _object(json.loads(raw))
+        return _from_status(response.status, response.headers, _object(body.get("error", body)), model)
+    return _from_status(response.status, response.headers, {}, model)
 
-    if isinstance(error, openai.APIStatusError):
-        return _from_status(error, model)
-    if isinstance(error, UnicodeEncodeError):
-        return BadRequest("The messages hold characters that are not valid Unicode. Remove them.")
-    # Also what the SDK calls a timeout: only connecting has one, and the transport files lost connections under it.
-    return ProviderUnavailable()
 
-
-def _from_status(error: APIStatusError, model: str) -> LLMError:
-    status = error.status_code
-    retry_after_s = _retry_after_s(error.response.headers)
+def _from_status(status: int, headers: Mapping[str, str], about: Json, model: str) -> LLMError:
+    retry_after_s = _retry_after_s(headers)
     if status in (401, 403):
         return ProviderRefusedKey()
     if status == 408:
         return ProviderTimeout()
     if status == 429:
-        return ProviderRateLimited(retry_after_s=retry_after_s, is_retryable=error.code != NO_QUOTA_CODE)
+        return ProviderRateLimited(retry_after_s=retry_after_s, is_retryable=about.get("code") != NO_QUOTA_CODE)
     if status >= 500 or status == 409:
         return ProviderUnavailable(retry_after_s=retry_after_s)
-    if error.code == CONTEXT_CODE:
+    if about.get("code") == CONTEXT_CODE:
         return ContextTooLong()
-    if status == 404 and "message" in _object(error.body):
+    if status == 404 and "message" in about:
         return UnknownModel(model)
     if status == 404 or status < 400:
         detail = "There is no model server at the provider's address. Check it, or the setting OPENAI_BASE_URL."

@@ -6,15 +6,11 @@ A name that led to a public host when it was saved may lead into our network lat
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from promptlab.lib import addresses
-
-if TYPE_CHECKING:
-    import httpx2
 
 
 class PublicOnly(AbstractResolver):
@@ -33,21 +29,3 @@ class PublicOnly(AbstractResolver):
 
     async def close(self) -> None:
         await self._names.close()
-
-
-def let_reach_public_only(client: httpx2.AsyncClient, *, connections: int, keepalive_s: float) -> None:
-    """Make a client of the SDK open connections to public addresses only.
-
-    Its transport opens its session at the first request, by whatever `client` is; a test holds it to that.
-    """
-    transport: Any = client._transport
-    tls = transport.ssl_context
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=connections, keepalive_timeout=keepalive_s, ssl=tls, resolver=PublicOnly()
-        )
-        return aiohttp.ClientSession(connector=connector)
-
-    assert transport.client is None
-    transport.client = session
