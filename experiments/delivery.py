@@ -7,21 +7,17 @@ one it was made at; `prompts.revisions` knows.
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from promptlab_sdk.kernel.assignment import ranges
 from promptlab_sdk.kernel.spec import Delivery, ExperimentSpec, PromptSpec, VariantSpec
 
 from experiments import moves, receipts
+from experiments.entries import Entries, Entry, Key
 from experiments.errors import ReceiptInvalid
 from experiments.models import Experiment, Variant
 from experiments.receipts import CHECKSUM_CHARACTERS, Receipt
@@ -35,86 +31,10 @@ from prompts.errors import NotDeployed
 from prompts.models import Deployment, Environment, Version
 
 log = get_logger(__name__)
-Key = tuple[int, str, str]
-"""(team id, environment name, prompt name)"""
 NOTHING: Mapping[str, int] = MappingProxyType({})
-OVERHEAD = 1500
-"""Bytes that an entry takes beside its body, about."""
 STAMPED_AT_ONCE = 64 * 1024
 """Bytes of a payload that the event loop takes apart itself; a longer one goes to a thread."""
 TRIES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One payload as it is sent, and what it was made of."""
-
-    body: bytes
-    etag: str
-    environment: str
-    prompt_name: str
-    revision: int
-    known: revisions.Known
-    prompt_id: int
-    version_id: int
-    variant_ids: Mapping[str, int]
-    variant_version_ids: Mapping[str, int]
-    deprecated_at: int | None = None
-    """Since when, in Unix time, the name it is kept under is a former one of the prompt."""
-    ready: Any = field(default=None, repr=False)
-    """Whatever a door made of it, to be made once."""
-
-    @property
-    def environment_id(self) -> int:
-        return self.known.environment_id
-
-    @property
-    def delivery(self) -> Delivery:
-        """The payload, read back from what is sent: texts are kept once."""
-        return Delivery.from_dict(json.loads(self.body))
-
-    @property
-    def size(self) -> int:
-        return len(self.body) + OVERHEAD
-
-    def is_fresh(self) -> bool:
-        """Whether it may be served without asking anybody."""
-        return self.known.is_newest(self.revision, time.monotonic())
-
-
-class Entries:
-    """This process's payloads; bounded in bytes, the least recently loaded goes first."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
-        self._lock = threading.Lock()
-        self.size = 0
-        self.get = self._entries.get
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def put(self, key: Key, entry: Entry) -> None:
-        with self._lock:
-            self._take(key)
-            self._entries[key] = entry
-            self.size += entry.size
-            while self.size > settings.DELIVERY_MEMORY_MB * 1_000_000 and len(self._entries) > 1:
-                self.size -= self._entries.popitem(last=False)[1].size
-
-    def drop(self, key: Key) -> None:
-        with self._lock:
-            self._take(key)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-            self.size = 0
-
-    def _take(self, key: Key) -> None:
-        gone = self._entries.pop(key, None)
-        if gone is not None:
-            self.size -= gone.size
 
 
 entries = Entries()
@@ -206,7 +126,7 @@ def _stamped(key: Key, entry: Entry, since: Sequence[moves.Move], revision: int)
         body = stamped(entry.body, revision)
     except ReceiptInvalid:  # Signed with a key, or by a clock, that is no longer ours: it is made anew.
         return None
-    found = replace(entry, body=body, etag=_etag(body), revision=revision, ready=None)
+    found = replace(entry, body=body, etag=_etag(body), revision=revision)
     found.known.used_at = time.monotonic()
     entries.put(key, found)
     return found

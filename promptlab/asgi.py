@@ -8,7 +8,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "promptlab.settings")
 django = get_asgi_application()
 
-from experiments.api import delivery, environment, ofrep  # noqa: E402  (Django must be set up first)
+from experiments.api import delivery, environment, ofrep, ready  # noqa: E402  (Django must be set up first)
 from feedback.api import intake  # noqa: E402
 from promptlab import checks, llm  # noqa: E402
 from promptlab.chat.api import export, exposures, generate, openai_face, stream  # noqa: E402
@@ -42,4 +42,4 @@ routes = [
     *intake.ROUTES,
     *openai_face.ROUTES,
 ]
-application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=delivery.quick)
+application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=ready.quick)

@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Iterable
 from django.conf import settings
 from django.db import DatabaseError
 
-from experiments.api.delivery import CACHE_CONTROL, environment_asked, matches, reading_team, spend
+from experiments.api.delivery import CACHE_CONTROL, environment_asked, reading_team, spend
+from experiments.api.ready import matches
 from experiments.bundle import abundle
 from experiments.delivery import adeliver
 from experiments.moves import Move, amoves

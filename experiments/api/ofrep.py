@@ -14,7 +14,8 @@ from typing import Any
 
 from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 
-from experiments.api.delivery import environment_asked, matches, reading_team, spend
+from experiments.api.delivery import environment_asked, reading_team, spend
+from experiments.api.ready import matches
 from experiments.errors import ExperimentNotFound
 from experiments.flags import Evaluation, UnitMissing, aevaluate, aplace, aplaces
 from promptlab.accounts.access import Principal, require_environment

@@ -30,8 +30,10 @@ def count(*, fetches: Mapping[Use, int] | None = None, answers: Mapping[Use, int
     for start in range(0, len(rows), ROWS):
         _add(rows[start : start + ROWS])
     recent: Counter[int] = Counter()
+    first_day = day_ago(USE_DAYS - 1)
     for prompt_id, day, fetched, answered in rows:
-        recent[prompt_id] += (fetched + answered) * (day > day_ago(USE_DAYS))
+        if day >= first_day:
+            recent[prompt_id] += fetched + answered
     standing.add_uses(+recent)
 
 
@@ -41,15 +43,10 @@ def _add(rows: list[tuple[int, date, int, int]]) -> None:
     values = ", ".join(["(%s, %s, %s, %s)"] * len(rows))
     adds = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in ("fetches", "answers"))
     insert = f"INSERT INTO {table} (prompt_id, day, fetches, answers) VALUES {values}"
+    days = {day: connection.ops.adapt_datefield_value(day) for day in {row[1] for row in rows}}
+    told = [one for prompt_id, day, *numbers in rows for one in (prompt_id, days[day], *numbers)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{insert} ON CONFLICT (prompt_id, day) DO UPDATE SET {adds}",
-            [
-                connection.ops.adapt_datefield_value(one) if isinstance(one, date) else one
-                for row in rows
-                for one in row
-            ],
-        )
+        cursor.execute(f"{insert} ON CONFLICT (prompt_id, day) DO UPDATE SET {adds}", told)
 
 
 def of_days(prompt: Prompt, since: date) -> list[PromptUsage]:

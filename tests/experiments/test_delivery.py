@@ -14,6 +14,7 @@ from django.db.models import F
 from promptlab_sdk.kernel.spec import Delivery
 
 from experiments import delivery, moves, receipts
+from experiments import entries as entries_module
 from experiments.delivery import deliver
 from experiments.errors import ReceiptInvalid
 from experiments.services import lifecycle
@@ -403,7 +404,7 @@ def test_a_receipt_that_cannot_be_read_any_more_is_made_anew(
 
 
 def test_memory_is_bounded(shop: Shop, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "OVERHEAD", 400_000)
+    monkeypatch.setattr(entries_module, "OVERHEAD", 400_000)
     settings.DELIVERY_MEMORY_MB = 1
     for _ in range(4):
         prompt = make_prompt(shop.team)
@@ -572,7 +573,7 @@ def test_a_right_taken_away_is_taken_from_what_lies_ready(shop: Shop, settings: 
 def test_what_lay_ready_is_counted_and_told_in_one_line(
     shop: Shop, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from experiments.api.delivery import served
+    from experiments.api.ready import served
 
     settings.REVISION_CHECK_S = 3600
     served.tell()
@@ -585,6 +586,29 @@ def test_what_lay_ready_is_counted_and_told_in_one_line(
     served.tell()
     served.tell()
     assert [(record.msg["ok"], record.msg["not_modified"]) for record in caplog.records] == [(3, 1)]  # type: ignore[index]
+
+
+def test_what_lay_ready_goes_with_its_entry_and_with_its_revision(
+    shop: Shop, settings: Any, quick_calls: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries_module, "OVERHEAD", 600_000)
+    settings.DELIVERY_MEMORY_MB = 1
+    other = make_prompt(shop.team)
+    make_live(other.newest)  # type: ignore[arg-type]
+    shop.get()
+    shop.get()
+    place = delivery.entries._places[shop.team.pk, "production"]
+    assert list(place.ready) == ["greeting"]
+    shop.get(f"/prompts/{other.name}/deployed")
+    assert list(place.ready) == [other.name]
+    shop.get()
+    quick_calls.clear()
+    deploying.deploy(SYSTEM, shop.second, shop.production)
+    assert shop.get().json()["version"] == 2
+    assert quick_calls == [False]
+    assert shop.get().json()["version"] == 2
+    assert quick_calls == [False, True]
+    assert list(place.ready) == ["greeting"]
 
 
 # Without a database
