@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from experiments import delivery
-from experiments.delivery import Entry, entries
+from experiments.delivery import entries
+from experiments.entries import Entry
 from experiments.models import Variant
 from promptlab.lib.logs import get_logger
 from promptlab.lib.snapshot import reading_snapshot

@@ -17,7 +17,8 @@ from django.utils import timezone
 from promptlab_sdk.kernel.assignment import assign
 from promptlab_sdk.kernel.spec import Content, Delivery, ExperimentSpec, PromptSpec
 
-from experiments.delivery import Entry, adeliver
+from experiments.delivery import adeliver
+from experiments.entries import Entry
 from experiments.errors import ExperimentNotFound
 from experiments.models import Experiment
 from experiments.querysets import SERVING

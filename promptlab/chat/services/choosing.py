@@ -8,7 +8,8 @@ from typing import Any
 
 from promptlab_sdk.kernel.assignment import Assignment, assign
 
-from experiments.delivery import Entry, deliver
+from experiments.delivery import deliver
+from experiments.entries import Entry
 from promptlab.accounts.access import Principal, require_environment
 from promptlab.lib.logs import get_logger
 from prompts import resolve, snippets
