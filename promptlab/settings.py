@@ -294,6 +294,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": _STATIC},
 }
 WHITENOISE_USE_FINDERS = UNDER_TEST or DEBUG
+# Without this every client of a test would list all static files first.
+WHITENOISE_AUTOREFRESH = UNDER_TEST or DEBUG
 
 # --- The API ----------------------------------------------------------------------------------------------------------
 
