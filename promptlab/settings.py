@@ -80,7 +80,8 @@ else:
         "pool": {
             "min_size": 1,
             "max_size": env_int("DATABASE_POOL", 12, minimum=2),
-            "timeout": 2,
+            # A request may ask twice (its key, then its rows), and is told within two seconds that nobody answers.
+            "timeout": 0.9,
             "max_waiting": 200,
             "max_lifetime": 1800,
         },

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from experiments import receipts
+from feedback.attribution import Answer, answers_of
 from feedback.errors import FeedbackNotFound, KeyReused, SubjectNotFound
-from feedback.models import Feedback, FeedbackReceipt
+from feedback.models import Feedback
 from feedback.services import writing
 from feedback.services.fitting import ALIASES, MAX_TEXT, RATING, Fitted, Metrics, Value, declared, fitted
 from feedback.services.subjects import newest_answers, uid_in
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.chat.errors import ConversationNotFound
-from promptlab.chat.models import Message
 from promptlab.chat.services.external import ExternalAnswer, record_external, uid_of
 from promptlab.lib.errors import DomainError, Invalid, Unauthenticated
 from promptlab.lib.queue import enqueue_on_commit
 
 ROLL_UP_TASK = "feedback.roll_up_feedback"
+WAKE_EVERY_S = 0.2
 MAX_COMMENT = 5_000
 MAX_KEY = 255
 MAX_RATER = 200
@@ -64,26 +64,11 @@ class Accepted:
     is_replay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What has to be known of an answer to rate it."""
-
-    pk: int
-    uid: uuid.UUID
-    unit_id: str
-    team_id: int
-    environment: str | None
-
-
 Said = tuple[Principal, NewRating]
 Known = tuple[Answer, NewRating, Fitted]
 Outcome = Accepted | DomainError
 Key = tuple[int, str]
 """(team id, idempotency key); the key may be empty."""
-
-
-class _KeyTaken(Exception):
-    """Another process kept a key of ours since we looked."""
 
 
 def accept(actor: Principal, rating: NewRating) -> Accepted:
@@ -110,10 +95,10 @@ def retract(actor: Principal, feedback_uid: str) -> None:
 
 
 def accept_all(said: Sequence[Said]) -> list[Outcome]:
-    """Keep ratings, whoever they come from, in one transaction; return for each what `accept` returns or raises.
+    """Keep ratings, whoever they come from, by one commit; return for each what `accept` returns or raises.
 
-    Three queries however many there are, two more where some come with idempotency keys, one more for declared metrics,
-    two more for conversations; each receipt that many share costs its own.
+    Two queries however many there are, one more where some come with idempotency keys (three on SQLite), one more for
+    declared metrics, two more for conversations; each receipt that many share costs its own.
     """
     outcomes: list[Outcome | None] = [None] * len(said)
     named: dict[int, Said] = {}
@@ -123,12 +108,16 @@ def accept_all(said: Sequence[Said]) -> list[Outcome]:
         except DomainError as error:
             outcomes[place] = error
     named = _of_conversations(named)
-    answers = _answers([rating.message_id for _, rating in named.values()])
-    metrics = _metrics(named.values(), answers)
+    uids = {place: uid_in(rating.message_id) for place, (_, rating) in named.items()}
+    answers = answers_of({uid for uid in uids.values() if uid is not None})
+    found = {place: answers.get(uid) if uid is not None else None for place, uid in uids.items()}
+    metrics = declared(
+        (answer.team_id, named[place][1].metric) for place, answer in found.items() if answer is not None
+    )
     known: dict[int, Known] = {}
     for place, (actor, rating) in named.items():
         try:
-            known[place] = _fitted(_rateable(actor, rating, answers), rating, metrics)
+            known[place] = _fitted(_rateable(actor, rating, found[place]), rating, metrics)
         except DomainError as error:
             outcomes[place] = error
     for place, outcome in _kept(known).items():
@@ -139,7 +128,8 @@ def accept_all(said: Sequence[Said]) -> list[Outcome]:
 def _named(actor: Principal, rating: NewRating) -> NewRating:
     """Return the rating with the id of its answer, once all is right that can be told without looking."""
     _may_rate(actor)
-    rating = replace(rating, metric=ALIASES.get(rating.metric, rating.metric))
+    if rating.metric in ALIASES:
+        rating = replace(rating, metric=ALIASES[rating.metric])
     _check(actor, rating)
     if rating.message_id or rating.conversation_id:
         return rating
@@ -174,19 +164,12 @@ def _check(actor: Principal, rating: NewRating) -> None:
             raise Invalid.field(field, f"At most {longest} characters; this has {len(text)}.", code="max_length")
 
 
-def _answers(message_ids: Sequence[str]) -> dict[uuid.UUID, Answer]:
-    """Return the answers that there are, by uid: one query."""
-    uids = {uid for uid in map(uid_in, message_ids) if uid is not None}
-    if not uids:
-        return {}
-    names = ("pk", "uid", "unit_id", "conversation__team_id", "environment__name")
-    found = Message.objects.answers().filter(uid__in=uids).values_list(*names)
-    return {row[1]: Answer(*row) for row in found}
-
-
-def _of_conversations(named: Mapping[int, Said]) -> dict[int, Said]:
+def _of_conversations(named: dict[int, Said]) -> dict[int, Said]:
     """Return the ratings; those of a conversation with the id of its newest answer, where it has one."""
-    newest = newest_answers([rating.conversation_id for _, rating in named.values() if rating.conversation_id])
+    conversations = [rating.conversation_id for _, rating in named.values() if rating.conversation_id]
+    if not conversations:
+        return named
+    newest = newest_answers(conversations)
     found = dict(named)
     for place, (actor, rating) in named.items():
         uid = uid_in(rating.conversation_id) if rating.conversation_id else None
@@ -195,21 +178,13 @@ def _of_conversations(named: Mapping[int, Said]) -> dict[int, Said]:
     return found
 
 
-def _metrics(said: Iterable[Said], answers: Mapping[uuid.UUID, Answer]) -> Metrics:
-    """Return the metrics that are spoken of."""
-    named = ((answers.get(uid), rating.metric) for _, rating in said if (uid := uid_in(rating.message_id)) is not None)
-    return declared((answer.team_id, metric) for answer, metric in named if answer is not None)
-
-
 def _fitted(answer: Answer, rating: NewRating, metrics: Metrics) -> Known:
     found = fitted(answer.team_id, rating.metric, rating.value, rating.source, metrics)
     return answer, rating, replace(found, text=rating.correction) if rating.correction else found
 
 
-def _rateable(actor: Principal, rating: NewRating, answers: Mapping[uuid.UUID, Answer]) -> Answer:
+def _rateable(actor: Principal, rating: NewRating, found: Answer | None) -> Answer:
     """Return the answer if the actor may rate it. Raises SubjectNotFound; Forbidden outside a key's environments."""
-    uid = uid_in(rating.message_id)
-    found = answers.get(uid) if uid is not None else None
     if found is None or not actor.may("feedback.write", found.team_id):
         if rating.conversation_id:
             raise ConversationNotFound(conversation=rating.conversation_id[:100])
@@ -247,7 +222,7 @@ def _kept(known: Mapping[int, Known]) -> dict[int, Outcome]:
     for _ in range(3):
         try:
             return _written(known)
-        except _KeyTaken:
+        except writing.KeyTaken:
             continue  # the other one has committed: what it kept is found now
         except IntegrityError:
             break  # an answer was removed since it was found
@@ -264,39 +239,27 @@ def _alone(place: int, one: Known) -> Outcome:
 
 
 def _written(known: Mapping[int, Known]) -> dict[int, Outcome]:
-    """Write what no key says was written before. Raises _KeyTaken when another process was faster with a key."""
+    """Write what no key says was written before. Raises KeyTaken when another process was faster with a key."""
     rows: dict[int, writing.Row] = {}
     first: dict[Key, int] = {}
     outcomes: dict[int, Outcome] = {}
-    with transaction.atomic():
-        before = _kept_keys(known.values())
-        for place, one in known.items():
-            key = _key(one)
-            if key in before:
-                outcomes[place] = _replayed(one, *before[key])
-            elif not key[1] or first.setdefault(key, place) == place:
-                rows[place] = _row(one)
-        held = writing.upsert(list(rows.values())) if rows else {}
-        kept = [(*key, _digest(known[place]), held[rows[place].once][0]) for key, place in first.items()]
-        if kept and writing.remember_keys(kept) < len(kept):
-            raise _KeyTaken
-        enqueue_on_commit(ROLL_UP_TASK)
+    before = writing.kept({_key(one) for one in known.values() if one[1].key})
+    for place, one in known.items():
+        key = _key(one)
+        if key in before:
+            outcomes[place] = _replayed(one, *before[key])
+        elif not key[1] or first.setdefault(key, place) == place:
+            rows[place] = _row(one)
+    if rows:
+        keys = [writing.Key(*key, _digest(known[place]), rows[place].once) for key, place in first.items()]
+        held = writing.write(list(rows.values()), keys)
+        enqueue_on_commit(ROLL_UP_TASK, every_s=WAKE_EVERY_S)
     for place, row in rows.items():
         outcomes[place] = _accepted(known[place], held[row.once][1])
     for place in known.keys() - outcomes.keys():
         twin = first[_key(known[place])]
         outcomes[place] = _replayed(known[place], _digest(known[twin]), held[rows[twin].once][1])
     return outcomes
-
-
-def _kept_keys(known: Iterable[Known]) -> dict[Key, tuple[str, str]]:
-    """Return the digest and the rating's uid for every key that came before: one query, none without keys."""
-    keys = {_key(one) for one in known if one[1].key}
-    if not keys:
-        return {}
-    found = FeedbackReceipt.objects.filter(team_id__in={team for team, _ in keys}, key__in={key for _, key in keys})
-    columns = found.values_list("team_id", "key", "body_sha256", "feedback__uid")
-    return {(team_id, key): (digest, str(uid)) for team_id, key, digest, uid in columns if (team_id, key) in keys}
 
 
 def _replayed(one: Known, digest: str, feedback_uid: str) -> Outcome:

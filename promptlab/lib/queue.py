@@ -6,6 +6,8 @@ A message is only a wake-up. What must happen is in the database and swept by th
 
 from __future__ import annotations
 
+import time
+
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
@@ -19,15 +21,26 @@ Argument = int | str
 WakeUp = tuple[str, tuple[Argument, ...], str]
 
 
-def enqueue_on_commit(task_name: str, *args: Argument) -> None:
-    """Wake a worker for `task_name` after this transaction commits. Raises KeyError at once for an unknown name."""
+def enqueue_on_commit(task_name: str, *args: Argument, every_s: float = 0.0) -> None:
+    """Wake a worker for `task_name` after this transaction commits. Raises KeyError at once for an unknown name.
+
+    `every_s`: this process wakes for it no sooner again, and leaves what comes meanwhile to the sweep. For tasks that
+    take all that waits, where there may be hundreds of commits a second.
+    """
     if task_name not in current_app.tasks:
         raise KeyError(f"No task is named {task_name!r}.")
     wake_up = (task_name, args, request_id())
-    transaction.on_commit(lambda: _put(wake_up))
+    transaction.on_commit(lambda: _put(wake_up, every_s))
 
 
-def _put(wake_up: WakeUp) -> None:
+_woken_at: dict[str, float] = {}
+
+
+def _put(wake_up: WakeUp, every_s: float) -> None:
+    now = time.monotonic()
+    if now - _woken_at.get(wake_up[0], float("-inf")) < every_s:
+        return
+    _woken_at[wake_up[0]] = now
     if settings.TASK_WAKE_UPS and not sender.put(wake_up):
         log.warning("wake_up_dropped", task=wake_up[0])
 

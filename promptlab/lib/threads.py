@@ -22,8 +22,8 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=settings.HOT_DB_THREADS, thread_name_prefix="promptlab-db")
 
 
-def _give_back() -> None:
-    """Return pooled connections to their pool; keep others open unless they broke or grew old."""
+def give_back() -> None:
+    """Return this thread's pooled connections to their pool; keep others open unless they broke or grew old."""
     for connection in connections.all(initialized_only=True):
         if connection.settings_dict["OPTIONS"].get("pool"):
             connection.close()
@@ -36,7 +36,7 @@ def giving_back(function: Callable[[], T]) -> T:
     try:
         return function()
     finally:
-        _give_back()
+        give_back()
 
 
 async def run_db(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

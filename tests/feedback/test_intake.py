@@ -126,6 +126,7 @@ def test_only_answers_are_rated(cast: Cast, message: Message) -> None:
         ({"metric": "stars"}, "metric"),
         ({"metric": 5}, "metric"),
         ({"comment": "x" * 5001}, "comment"),
+        ({"comment": "x" * 2_000_000}, "comment"),
         ({"comment": ["x"]}, "comment"),
         ({"comment": "a\x00b"}, "comment"),
         ({"user": "x" * 201}, "user"),

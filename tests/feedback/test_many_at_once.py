@@ -210,14 +210,14 @@ def test_with_the_database_away_everybody_is_told(
 
 def test_one_that_the_database_refuses_stops_no_other(messages: list[Message], monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is removed between the look and the write takes its own rating along and no other."""
-    found = ingest._answers
+    found = ingest.answers_of
 
-    def and_then_removed(message_ids: Any) -> Any:
-        answers = found(message_ids)
+    def and_then_removed(uids: Any) -> Any:
+        answers = found(uids)
         Message.objects.filter(pk=messages[0].pk).delete()
         return answers
 
-    monkeypatch.setattr(ingest, "_answers", and_then_removed)
+    monkeypatch.setattr(ingest, "answers_of", and_then_removed)
     outcomes = accept_all([(SYSTEM, NewRating(str(one.uid), 1)) for one in messages])
     assert [type(one).__name__ for one in outcomes] == ["SubjectNotFound", *["Accepted"] * 4]
     assert Feedback.objects.count() == 4
@@ -239,3 +239,46 @@ def test_groups_at_once_with_shared_keys_and_rows_agree(messages: list[Message])
         thread.join(60)
     assert len(outcomes) == 4 and len({json.dumps(sorted(one)) for one in outcomes}) == 1
     assert (Feedback.objects.count(), FeedbackReceipt.objects.count()) == (5, 5)
+
+
+def test_with_the_database_away_nobody_waits_for_the_others(
+    messages: list[Message], monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Each look for a connection takes its two seconds: one is enough for all who wait."""
+    settings.FEEDBACK_GROUP_MOST = 1
+    looked: list[int] = []
+
+    def gone(said: Any) -> Any:
+        looked.append(len(said))
+        raise OperationalError("no connection")
+
+    monkeypatch.setattr(buffers, "accept_all", gone)
+
+    async def five() -> list[Any]:
+        one = (buffers.buffer().submit([(SYSTEM, NewRating(str(message.uid), 1))]) for message in messages)
+        return await asyncio.gather(*one, return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(five())] == [OperationalError] * 5
+    assert looked == [1]
+
+
+def test_what_one_request_brings_is_never_parted(
+    messages: list[Message], monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Parted, a later half could be kept without the earlier one, and sent again they would come in the wrong order."""
+    settings.FEEDBACK_GROUP_MOST = 3
+    groups: list[int] = []
+
+    def counted(said: Any) -> Any:
+        groups.append(len(said))
+        return accept_all(said)
+
+    monkeypatch.setattr(buffers, "accept_all", counted)
+
+    async def several() -> list[Any]:
+        sizes = (2, 1, 5, 2)
+        said = ([(SYSTEM, NewRating(str(one.uid), 1)) for one in messages[:size]] for size in sizes)
+        return await asyncio.gather(*map(buffers.buffer().submit, said))
+
+    assert [len(one) for one in asyncio.run(several())] == [2, 1, 5, 2]
+    assert groups == [3, 5, 2]

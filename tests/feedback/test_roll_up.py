@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from experiments.models import Experiment, ExperimentUnit, HourRollup, Variant
+from experiments.services import lifecycle
 from feedback import tasks
 from feedback.models import Feedback
 from feedback.services.batch import roll_up_feedback
@@ -147,6 +148,16 @@ def test_it_is_booked_in_the_hour_it_arrived(control: Variant) -> None:
     Feedback.objects.update(updated_at=late)
     roll_up_feedback()
     assert HourRollup.objects.get(ratings=1).hour == late.replace(minute=0)
+
+
+def test_long_after_the_phase_it_is_kept_and_lands_on_what_was_shown(control: Variant) -> None:
+    message = answered(control)
+    roll_up_messages()
+    lifecycle.stop(SYSTEM, control.experiment)
+    Message.objects.filter(pk=message.pk).update(ended_at=message.created_at - timedelta(hours=100))
+    rate(message, 1)
+    assert roll_up_feedback() == 1
+    assert HourRollup.objects.get(variant=control, ratings=1).ups == 1
 
 
 def test_it_goes_on_until_nothing_waits(control: Variant) -> None:

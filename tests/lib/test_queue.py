@@ -66,3 +66,13 @@ def test_without_redis_a_wake_up_is_dropped_and_nobody_waits(settings: Any) -> N
     for _ in range(queue.sender.maxsize + 10):
         queue.enqueue_on_commit(CLOSE_TASK)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_comes_soon_again_is_left_to_the_sweep(broker: client.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_woken_at", {})
+    for _ in range(3):
+        queue.enqueue_on_commit(CLOSE_TASK, every_s=60)
+    queue.enqueue_on_commit(CLOSE_TASK)
+    arrived(broker), arrived(broker)
+    assert broker.llen(KEY) == 0
