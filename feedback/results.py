@@ -212,6 +212,7 @@ def _answers_waiting(scope: Scope) -> QuerySet[Any]:
 def _ratings_waiting(scope: Scope) -> QuerySet[Any]:
     rows = Feedback.objects.visible_to(scope.principal, READ).not_rolled_up()
     rows = rows.filter(message__version__isnull=False, message__environment__isnull=False)
+    rows = rows.exclude(message__purpose=Message.Purpose.TRY)
     rows = rows.without_private(scope.principal, "message__version__prompt__")
     narrowed = scope.narrowed(rows, "message__experiment_id", "message__version__prompt_id", "updated_at")
     return _by_subject(narrowed, "message__").annotate(

@@ -43,6 +43,7 @@ WORK = [
     (_("Experiments"), "admin:experiments_experiment_changelist"),
     (_("Gradual launches"), "admin:experiments_ramp_changelist"),
     (_("Results"), "dashboards:experiments"),
+    (_("Try it"), "admin:chat_conversation_try"),
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
@@ -81,7 +82,11 @@ def _links(entries: list[tuple[Any, str]], path: str) -> list[dict[str, Any]]:
             url = reverse(name)
         except NoReverseMatch:
             continue
-        found.append({"label": label, "url": url, "is_current": path.startswith(url), "count": None})
+        found.append({"label": label, "url": url, "is_current": False, "count": None})
+    # Pages of their own lie below those of lists: the longest address is meant.
+    here = max((one for one in found if path.startswith(one["url"])), key=lambda one: len(one["url"]), default=None)
+    if here is not None:
+        here["is_current"] = True
     return found
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,9 +19,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.models import Feedback, FeedbackChange
-from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link
-from promptlab.chat.admin.conversations import Fact, answer_facts
+from feedback.services import ingest
+from promptlab.accounts.access import Principal
+from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, badge, link
+from promptlab.chat.admin.trying import OwnRating, own_ratings
+from promptlab.chat.admin.turns import Fact, answer_facts
 from promptlab.chat.models import Message
+from promptlab.lib.errors import NotFound
 from promptlab.templatetags.promptlab import when
 
 A_MOMENT = timedelta(seconds=1)
@@ -44,6 +49,31 @@ def ratings_of(answers: Sequence[Message]) -> Mapping[int, list[Fact]]:
 
 
 answer_facts.append(ratings_of)
+
+
+def own_ratings_of(actor: Principal, answers: Sequence[Message]) -> Mapping[int, OwnRating]:
+    """Return what a person thinks of answers they tried, and where they say so: one query."""
+    said = {one.message_id: one for one in Feedback.objects.filter(message__in=answers, rater=actor.label)}
+    return {
+        one.pk: OwnRating(
+            reverse("admin:feedback_feedback_tried", args=[one.pk]),
+            said[one.pk].value if one.pk in said else None,
+            said[one.pk].comment if one.pk in said else "",
+        )
+        for one in answers
+    }
+
+
+own_ratings.append(own_ratings_of)
+
+
+class TriedForm(HouseForm):
+    """What a person thinks of an answer they tried."""
+
+    value = forms.TypedChoiceField(
+        choices=[("1", ""), ("-1", ""), ("", "")], coerce=int, empty_value=None, required=False
+    )
+    comment = forms.CharField(required=False, max_length=ingest.MAX_COMMENT)
 
 
 class ThumbFilter(admin.SimpleListFilter):
@@ -123,6 +153,27 @@ class FeedbackAdmin(HouseAdmin):
     @admin.display(description=_("Given"))
     def given(self, rating: Feedback) -> str:
         return when(rating.created_at)
+
+    def own_urls(self) -> list[Any]:
+        return [self.own("tried/<int:pk>/", self.tried_page, "tried")]
+
+    def tried_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Keep what a person thinks of an answer in a talk of their own, and go back to it."""
+        actor = acting(request)
+        found = Message.objects.answers().select_related("conversation").filter(pk=pk)
+        answer = found.filter(conversation__author_id=actor.user_id).first()
+        if answer is None:
+            raise NotFound("There is nothing at this address.")
+        if request.method == "POST":
+            form = TriedForm(request.POST)
+            if form.is_valid():
+                value = form.cleaned_data["value"]
+                ingest.rate_tried(actor, answer, value, comment=form.cleaned_data["comment"] if value else "")
+                messages.success(request, gettext("Your rating is kept.") if value else gettext("It is taken back."))
+            for said in form.errors.values():
+                messages.error(request, said[0])
+        talk = reverse("admin:chat_conversation_talk", args=[answer.conversation_id])
+        return HttpResponseRedirect(f"{talk}#message-{answer.pk}")
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show a rating with the question and the answer it is about."""

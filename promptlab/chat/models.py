@@ -11,7 +11,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from experiments.models import Experiment, Variant
-from promptlab.accounts.models import ApiKey, Team
+from promptlab.accounts.models import ApiKey, Team, User
 from promptlab.chat.querysets import (
     TITLE_CHARACTERS,
     BudgetQuerySet,
@@ -23,7 +23,10 @@ from prompts.models import Environment, Prompt, Version
 
 
 class Conversation(models.Model):
-    """What one end user and the model say to each other. `session` is the caller's own name for it, if it gave one."""
+    """What one end user and the model say to each other. `session` is the caller's own name for it, if it gave one.
+
+    `author` is the person who tries a prompt in it, on the page for that.
+    """
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
@@ -31,6 +34,9 @@ class Conversation(models.Model):
     environment = models.CharField(_("environment"), max_length=36, blank=True)
     unit_id = models.CharField(_("end user"), max_length=200, blank=True)
     key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="+", verbose_name=_("API key"))
+    author = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", verbose_name=_("tried by"), db_index=False
+    )
     title = models.CharField(_("title"), max_length=200, blank=True)
     session = models.CharField(_("session"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("started"), auto_now_add=True)
@@ -45,6 +51,7 @@ class Conversation(models.Model):
         indexes = [
             models.Index(fields=["team", "session"], condition=~Q(session=""), name="conversation_session"),
             models.Index(fields=["team", "unit_id"], condition=~Q(unit_id=""), name="conversation_unit"),
+            models.Index(fields=["author", "id"], condition=Q(author__isnull=False), name="conversation_author"),
         ]
 
     def __str__(self) -> str:
@@ -64,7 +71,8 @@ class Message(models.Model):
     `variables`, `snippets` and the messages before this one rebuild the exact text sent upstream. `snippets` is the id of
     the version of each included prompt, by the name it was included under. `cost_usd` null: unknown. An external answer
     was given by an application that took the prompt from us and asked a model itself; its text we never see.
-    A cached answer was given before to the same request: it cost nothing. `tool_calls` are what an answer asks to be
+    A cached answer was given before to the same request: it cost nothing. One with an `error_code` was given because
+    nobody answered. `tool_calls` are what an answer asks to be
     called, `tool_call_id` is the call that a message of role tool answers. `prices` is what the usage was priced with.
     `history_from` is the id of the first message of the history sent for an answer; null: all of it. What was purged has
     no text, blanks or end user any more, and all of its numbers. `masks` says what left as tokens (`llm.Masks`); null:
@@ -72,6 +80,7 @@ class Message(models.Model):
     Callers of the OpenAI-compatible face tell the whole talk with every question: these messages are marked `is_sent`,
     and the answer's `sent_from` is the id of the first of them. `metadata` is what such a caller noted with its question.
     `asked_model` is the name that was asked for, `model` becomes the one that answered.
+    What a person tries is kept and paid for as any other answer, and stands in no sum of what a version did for its users.
     """
 
     class Role(models.TextChoices):
@@ -85,6 +94,7 @@ class Message(models.Model):
         CHAT = "chat", _("Chat")
         GENERATE = "generate", _("Generate")
         OPENAI = "openai", _("OpenAI-compatible")
+        TRY = "try", _("Try it")
 
     class State(models.TextChoices):
         STREAMING = "streaming", _("Being written")

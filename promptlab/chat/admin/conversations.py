@@ -1,8 +1,7 @@
-"""What end users and models said to each other, to read. Floors above add what they know to `answer_facts`."""
+"""What end users and models said to each other, to read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -14,27 +13,17 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link
+from promptlab.accounts.modeladmin import TeamFilter, acting, link
+from promptlab.chat.admin.trying import TryPages
+from promptlab.chat.admin.turns import facts_of, turn_shown
 from promptlab.chat.models import Conversation, Message
 from promptlab.lib.errors import NotFound
-from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_money, fmt_ms
+from promptlab.lib.formats import fmt_datetime
 from promptlab.templatetags.promptlab import when
 from prompts.admin.deployment import EnvironmentFilter
 
 State = Message.State
-Fact = tuple[Any, Any]
-"""(what it is, finished text)"""
-KINDS = {
-    State.STREAMING: "info",
-    State.COMPLETED: "ok",
-    State.FAILED: "bad",
-    State.CANCELLED: "warn",
-    State.ABANDONED: "bad",
-}
 MOST_MESSAGES = 500
-
-answer_facts: list[Callable[[Sequence[Message]], Mapping[int, list[Fact]]]] = []
-"""Functions that give more facts per answer's id. Feedback lives above chat and adds its ratings here."""
 
 
 class SpokenInFilter(EnvironmentFilter):
@@ -53,14 +42,15 @@ class TroubleFilter(admin.SimpleListFilter):
         return [("failed", _("Failed")), ("broken", _("Cancelled or abandoned"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        states = {"failed": [State.FAILED], "broken": [State.CANCELLED, State.ABANDONED]}.get(self.value() or "")
+        of_kind = {"failed": [State.FAILED], "broken": [State.CANCELLED, State.ABANDONED]}
+        states = of_kind.get(self.value() or "")
         if states is None:
             return queryset
         return queryset.filter(pk__in=Message.objects.filter(state__in=states).values("conversation_id"))
 
 
 @admin.register(Conversation)
-class ConversationAdmin(HouseAdmin):
+class ConversationAdmin(TryPages):
     view_capability = "chat.read"
     list_title = _("Conversations")
     empty_title = _("No conversations yet")
@@ -76,7 +66,7 @@ class ConversationAdmin(HouseAdmin):
         return (
             self.visible(request)
             .with_hidden(acting(request), "prompt__")
-            .select_related("prompt", "key")
+            .select_related("prompt", "key", "author")
             .annotate(
                 first_question=Subquery(first.values("content")[:1]),
                 answer_count=Count(
@@ -130,9 +120,7 @@ class ConversationAdmin(HouseAdmin):
             .defer("version__text", "version__messages")
             .order_by("pk")[:MOST_MESSAGES]
         )
-        answers = [message for message in messages if message.is_answer]
-        more = [facts(answers) for facts in answer_facts]
-        facts = {one.pk: _facts(one) + [fact for found in more for fact in found.get(one.pk, [])] for one in answers}
+        facts = facts_of([message for message in messages if message.is_answer])
         return self.page(
             request,
             "admin/chat/transcript.html",
@@ -143,49 +131,6 @@ class ConversationAdmin(HouseAdmin):
             else "",
             where=self.where(thing),
             asked_by=thing.key.name if thing.key else "",
-            turns=[_turn(message, facts.get(message.pk, [])) for message in messages],
+            tried_by=thing.author or "",
+            turns=[turn_shown(message, facts.get(message.pk, [])) for message in messages],
         )
-
-
-def _turn(message: Message, facts: list[Fact]) -> dict[str, Any]:
-    is_answer = message.is_answer
-    return {
-        "id": f"message-{message.pk}",
-        "is_answer": is_answer,
-        "who": message.get_role_display(),
-        "text": message.content,
-        "at": message.created_at,
-        "state": badge(message.get_state_display(), KINDS[State(message.state)]) if is_answer else "",
-        "facts": facts,
-    }
-
-
-def _facts(answer: Any) -> list[Fact]:
-    """Return what an answer was made with and what it took. What is not known says so; it is never 0."""
-    facts: list[Fact] = []
-    if answer.version is not None and not answer.is_hidden:
-        url = reverse("admin:prompts_version_change", args=[answer.version_id])
-        facts.append((_("Version"), link(url, f"v{answer.version.number}")))
-    if answer.served_variant is not None and answer.experiment is not None and not answer.is_hidden:
-        url = reverse("admin:experiments_experiment_change", args=[answer.experiment_id])
-        facts.append((_("Experiment"), link(url, answer.experiment.title)))
-        facts.append((_("Text shown"), answer.served_variant))
-        if answer.assigned_variant_id != answer.served_variant_id:
-            facts.append((_("Text assigned"), answer.assigned_variant))
-    facts.append((_("Model"), answer.model or "–"))
-    facts.append((_("Tokens in and out"), _tokens(answer)))
-    facts.append((_("Cost"), fmt_money(answer.cost_usd) if answer.cost_usd is not None else gettext("unknown")))
-    if answer.latency_ms is not None:
-        facts.append((_("Wait"), fmt_ms(answer.latency_ms)))
-    if answer.first_token_ms is not None:
-        facts.append((_("First word after"), fmt_ms(answer.first_token_ms)))
-    if answer.error_code:
-        facts.append((_("Error"), answer.error_code))
-    return facts
-
-
-def _tokens(answer: Message) -> str:
-    if answer.input_tokens is None and answer.output_tokens is None:
-        return gettext("unknown")
-    shown = f"{fmt_int(answer.input_tokens)} → {fmt_int(answer.output_tokens)}"
-    return gettext("about %(tokens)s") % {"tokens": shown} if answer.is_usage_estimated else shown

@@ -1,4 +1,4 @@
-"""Which version answers: the one that is pinned, the live one, or the one of the assigned variant."""
+"""Which version answers: the one that is pinned, the live one, or the one of the assigned variant; and which model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from promptlab_sdk.kernel.assignment import Assignment, assign
 from experiments.delivery import deliver
 from experiments.entries import Entry
 from promptlab.accounts.access import Principal, require_environment
+from promptlab.lib.errors import Invalid
 from promptlab.lib.logs import get_logger
+from promptlab.llm.refusals import NoModelOfTier
+from promptlab.llm.routes import model_of_tier
 from prompts import resolve, snippets
 from prompts.models import Environment, Prompt, Version
 from prompts.services.environments import named
@@ -106,6 +109,14 @@ def choose(actor: Principal, team_id: int, reference: str, environment: str, uni
         version_id = entry.variant_version_ids[assignment.variant.key]
     version = Version.objects.select_related("prompt").get(pk=version_id)
     return Chosen(version, version.prompt, entry.environment_id, entry, assignment, _included(version, entry))
+
+
+def of_tier(team_id: int, tier: str) -> str:
+    """Return the name of the model of a tier; empty for none. Raises Invalid for a tier without a model."""
+    try:
+        return model_of_tier(team_id, tier) if tier else ""
+    except NoModelOfTier as error:
+        raise Invalid.field("tier", error.detail, code=error.code) from error
 
 
 def _included(version: Version, entry: Entry) -> dict[str, int]:

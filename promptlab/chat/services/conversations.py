@@ -17,7 +17,7 @@ MOST_DAYS = 36_500
 
 def rename_conversation(actor: Principal, conversation: Conversation, title: str) -> Conversation:
     """Give a conversation a title; "" shows its first question again. The same again changes nothing. Raises Invalid."""
-    require(actor, "chat.write", conversation.team_id)
+    _require(actor, conversation)
     wanted = " ".join(title.split())
     if len(wanted) > MAX_TITLE:
         raise Invalid.field("title", f"At most {MAX_TITLE} characters.", code="too_long")
@@ -72,7 +72,7 @@ def retention_of(team_id: int) -> int | None:
 
 
 def _set_archived(actor: Principal, conversation: Conversation, is_archived: bool) -> Conversation:
-    require(actor, "chat.write", conversation.team_id)
+    _require(actor, conversation)
     with transaction.atomic():
         locked = _locked(conversation)
         if (locked.archived_at is not None) != is_archived:
@@ -81,6 +81,12 @@ def _set_archived(actor: Principal, conversation: Conversation, is_archived: boo
             verb = "conversation.archived" if is_archived else "conversation.unarchived"
             record(actor, verb, locked, team_id=locked.team_id)
     return locked
+
+
+def _require(actor: Principal, conversation: Conversation) -> None:
+    """Raise unless the actor may change it: whoever tries a prompt may, in a talk of their own."""
+    is_own = conversation.author_id is not None and conversation.author_id == actor.user_id
+    require(actor, "chat.use" if is_own else "chat.write", conversation.team_id)
 
 
 def _locked(conversation: Conversation) -> Conversation:

@@ -107,9 +107,11 @@ async def end_broken(answer: Answer, broken: BrokenOff) -> None:
 
 
 async def settled() -> None:
-    """Wait for the ends that this process still has to write; for its end, when nothing is read on any more."""
-    if _ending:
-        await asyncio.wait(set(_ending))
+    """Wait for the ends that the running event loop still has to write; for its end, when nothing is read on any more."""
+    loop = asyncio.get_running_loop()
+    ours = {task for task in _ending if task.get_loop() is loop}
+    if ours:
+        await asyncio.wait(ours)
 
 
 async def _end_when_read(answer: Answer, broken: BrokenOff) -> None:

@@ -20,7 +20,7 @@ log = get_logger(__name__)
 ROLL_UP_TASK = "chat.roll_up_messages"
 TEXTS = ("content", "variables", "parameters", "version__text", "version__messages")
 
-SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant")
+SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant", "purpose")
 MEASURED = (
     "unit_id", "state", "ended_at", "is_external", "first_token_ms", "latency_ms",
     "input_tokens", "output_tokens", "cost_usd",
@@ -51,16 +51,16 @@ def _roll_up_batch(limit: int) -> int:
 
 def _use_of(answer: Message) -> Use | None:
     """Return which prompt was used on which day; None for an answer that did not come to its end."""
-    if answer.version is None or answer.state != Message.State.COMPLETED:
+    if answer.version is None or answer.state != Message.State.COMPLETED or answer.purpose == Message.Purpose.TRY:
         return None
     assert answer.ended_at is not None
     return answer.version.prompt_id, answer.ended_at.astimezone(UTC).date()
 
 
 def served_by(message: Message) -> Served | None:
-    """Return what the answer showed; None for what is counted nowhere: without a version or an environment."""
+    """Return what the answer showed; None for what is counted nowhere: what is tried, or has no version or environment."""
     version, environment_id = message.version, message.environment_id
-    if version is None or environment_id is None:
+    if version is None or environment_id is None or message.purpose == Message.Purpose.TRY:
         return None
     return Served(
         prompt_id=version.prompt_id,

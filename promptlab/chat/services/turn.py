@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from promptlab.accounts.access import Principal
 from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
-from promptlab.chat.services.choosing import Chosen, choose
+from promptlab.chat.services.choosing import Chosen, choose, of_tier
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.leasing import leased
@@ -48,6 +48,7 @@ class TurnInput:
 
     A caller of the OpenAI-compatible face (`purpose`) tells the whole talk in `said`, and no `message`. `parameters` go
     over those of the version. Answers for one `session` of an end user stand in one conversation, to be read together.
+    A `tier` names the model where `model` does not. `team_id` says which team is meant by who is in several.
     """
 
     message: str = ""
@@ -57,6 +58,8 @@ class TurnInput:
     conversation_id: str = ""
     unit_id: str = ""
     model: str = ""
+    tier: str = ""
+    team_id: int | None = None
     purpose: str = Message.Purpose.CHAT
     said: Sequence[llm.ChatMessage] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -121,8 +124,9 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     Raises NotDeployed, VersionNotFound, ConversationNotFound, SnippetNotLive, MissingVariables, ContextTooLong,
     BudgetUsedUp, BudgetNeedsPrice, Invalid naming the field.
     """
-    team_id = actor.team_for("chat.use")
+    team_id = actor.team_for("chat.use", turn.team_id)
     _check(turn)
+    turn = replace(turn, model=turn.model or of_tier(team_id, turn.tier))
     conversation = _conversation(team_id, turn.conversation_id)
     unit_id = turn.unit_id or (conversation.unit_id if conversation else "")
     environment = turn.environment or (conversation.environment if conversation else "") or actor.default_environment
@@ -132,7 +136,7 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     def write(chosen: Chosen, usual: Mapping[str, Any]) -> Written:
         there = conversation or _of_session(actor, team_id, turn, unit_id)
         if there is None:
-            there = _new(actor, team_id, chosen, environment, unit_id, turn.session)
+            there = _new(actor, team_id, turn, chosen, environment, unit_id)
             told, answer = _rows(there, turn, chosen, unit_id, usual)
             request = request_for(answer, team_id, told)
             write_first(there, told, answer)
@@ -158,14 +162,21 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     )
 
 
-async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
+Rescue = Callable[[llm.LLMError], Awaitable[llm.Completion | None]]
+"""Returns what may be given instead of an answer that failed before its first token; None for nothing."""
+
+
+async def stream_turn(plan: TurnPlan, rescue: Rescue | None = None) -> AsyncGenerator[Token | Done | Broken]:
     """Yield tokens, then Done; or Broken when it broke off after the first. Raises LLMError before the first.
+
+    What `rescue` gives instead is Done as well: the row has it as given before, with the code of what failed.
 
     Closing the generator ends the call at the provider, or has it read to its end where that is billed all the same, and
     leaves the row cancelled, with the text so far and what it is billed as.
     """
     parts: list[str] = []
     completion: llm.Completion | None = None
+    rescued: llm.Completion | None = None
     failure: DomainError | None = None
     first_token_ms: int | None = None
     rest = llm.Rest()
@@ -184,7 +195,9 @@ async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
         except llm.LLMError as error:
             failure = error
             if first_token_ms is None:
-                raise
+                completion = rescued = await rescue(error) if rescue is not None else None
+                if completion is None:
+                    raise
         except Exception:
             log.exception("turn_crashed", message_id=str(plan.answer.uid))
             failure = problem.Unexpected()
@@ -193,17 +206,29 @@ async def stream_turn(plan: TurnPlan) -> AsyncGenerator[Token | Done | Broken]:
         finally:
             text = "".join(parts)
             if completion is not None:
-                end = _whole(plan, Outcome.of(completion, None, text, first_token_ms))
+                outcome = Outcome.of(completion, None, text, first_token_ms, is_cached=rescued is not None)
+                end = _whole(plan, replace(outcome, error_code=failure.code) if failure is not None else outcome)
             else:
                 broken = BrokenOff(plan.request, rest, text, first_token_ms, _ms_since(started), failure)
                 end = end_broken(plan.answer, broken)
             # Shielded: whoever hangs up cancels this task, and the row must end all the same.
             completion = await asyncio.shield(end)
-    if failure is not None:
-        yield Broken(plan, failure)
-    else:
-        assert completion is not None
+    if completion is not None:
         yield Done(plan, completion)
+    else:
+        assert failure is not None
+        yield Broken(plan, failure)
+
+
+async def whole_turn(plan: TurnPlan, rescue: Rescue | None = None) -> Done:
+    """Return the whole answer. Raises what it failed with, before its first words or after them."""
+    async with aclosing(stream_turn(plan, rescue)) as events:
+        async for event in events:
+            if isinstance(event, Broken):
+                raise event.error
+            if isinstance(event, Done):
+                return event
+    raise AssertionError("a turn ends with Done, Broken or an error")
 
 
 async def _whole(plan: TurnPlan, outcome: Outcome) -> llm.Completion | None:
@@ -224,6 +249,8 @@ def _check(turn: TurnInput) -> None:
         raise Invalid.field("message", f"The message is longer than {MAX_MESSAGE} characters.", code="too_long")
     limits = {"user": (turn.unit_id, MAX_UNIT_ID), "environment": (turn.environment, MAX_ENVIRONMENT)}
     limits["session"] = (turn.session, MAX_SESSION)
+    if turn.model and turn.tier:
+        raise Invalid.field("tier", "Send either model or tier.")
     for name, (text, limit) in {**limits, "model": (turn.model, MAX_MODEL)}.items():
         if len(text) > limit:
             raise Invalid.field(name, f"At most {limit} characters.", code="too_long")
@@ -265,14 +292,17 @@ def _of_session(actor: Principal, team_id: int, turn: TurnInput, unit_id: str) -
     return found
 
 
-def _new(actor: Principal, team_id: int, chosen: Chosen, environment: str, unit_id: str, session: str) -> Conversation:
+def _new(
+    actor: Principal, team_id: int, turn: TurnInput, chosen: Chosen, environment: str, unit_id: str
+) -> Conversation:
     return Conversation(
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
         unit_id=unit_id,
         key_id=actor.id if actor.kind == "key" else None,
-        session=session,
+        author_id=actor.user_id if turn.purpose == Message.Purpose.TRY else None,
+        session=turn.session,
     )
 
 
@@ -290,6 +320,7 @@ def _rows(
         metadata=dict(turn.metadata),
         state=State.STREAMING,
         lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),
+        rolled_up_at=now if turn.purpose == Message.Purpose.TRY else None,
         version=version,
         environment_id=chosen.environment_id,
         revision=chosen.revision,

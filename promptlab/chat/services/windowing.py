@@ -11,6 +11,7 @@ from promptlab.llm.routes import window_of
 
 USUAL_ANSWER_TOKENS = 1024
 """Room that is kept for an answer without `max_tokens`; at most a quarter of the window."""
+TALKS = (Message.Purpose.CHAT, Message.Purpose.TRY)
 MOST_TOKENS_AROUND = 8
 """What a provider's frame around one message takes at most."""
 
@@ -28,7 +29,7 @@ def fitting_messages(answer: Message, team_id: int, told: Sequence[Message] | No
     excess = llm.estimate(messages, answer.model).tokens - room
     if excess <= 0:
         return messages
-    if answer.purpose != Message.Purpose.CHAT or told is not None:
+    if answer.purpose not in TALKS or told is not None:
         raise llm.ContextTooLong()
     answer.history_from = _first_kept(answer, excess)
     answer.save(update_fields=["history_from"])

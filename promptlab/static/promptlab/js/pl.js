@@ -143,6 +143,31 @@ function reveal(button) {
   });
 }
 
+/** Say how many tokens the fields at data-of hold, shortly after somebody stops typing. */
+function estimate(line) {
+  const form = line.closest("form");
+  const fields = form.querySelectorAll(line.dataset.of);
+  let timer = 0;
+  async function count() {
+    const text = [...fields].map((field) => field.value).join("\n").trim();
+    line.hidden = !text;
+    if (!text) return;
+    const model = form.elements.model?.value ?? line.dataset.model ?? "";
+    const headers = { "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value };
+    const body = JSON.stringify({ text, model, team_id: Number(line.dataset.team) });
+    const answer = await fetch(line.dataset.url, { method: "POST", headers, body, credentials: "same-origin" });
+    line.hidden = !answer.ok;
+    if (!answer.ok) return;
+    const { tokens, is_estimated } = await answer.json();
+    line.textContent = line.dataset[is_estimated ? "about" : "exact"].replace("#", tokens.toLocaleString());
+  }
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => count().catch(() => (line.hidden = true)), 400);
+  });
+  count().catch(() => (line.hidden = true));
+}
+
 const BEHAVIOURS = {
   "live-fragment": liveFragment,
   copy,
@@ -152,6 +177,7 @@ const BEHAVIOURS = {
   busy,
   menu,
   reveal,
+  estimate,
   "focus-me": (element) => element.focus(),
 };
 
