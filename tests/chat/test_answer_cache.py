@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 import redis as client
 
 from promptlab.chat.models import Message
+from promptlab.chat.services import kept_answers
 from promptlab.lib import cache, redis
-from promptlab.llm import FinishReason, ProviderUnavailable
+from promptlab.llm import BadRequest, FinishReason, ProviderUnavailable
 from promptlab.llm.providers import scripted
 from tests.chat.conftest import Counter, answers
 from tests.chat.test_generate import BY_NAME, agenerate, generate
@@ -165,3 +167,74 @@ def test_what_is_too_large_is_not_kept(counter: Counter, monkeypatch: pytest.Mon
         for _ in range(2):
             generate(counter, model="scripted", prompt="Hi", cache=True)
     assert len(provider.requests) == 2
+
+
+# When nobody answers
+
+DOWN = ProviderUnavailable(retry_after_s=7)
+STALE = {"prompt": "Hi", "model": "scripted", "stale_if_error": 600}
+
+
+def test_when_nobody_answers_the_last_answer_is_given_and_marked(counter: Counter) -> None:
+    with scripted.use("Good day", DOWN) as provider:
+        first = generate(counter, **STALE).json()
+        down = generate(counter, unit_id="user-2", **STALE)
+    second = down.json()
+    assert (first["cached"], first["stale"], second["cached"], second["stale"]) == (False, False, True, True)
+    assert (second["content"], second["cost_usd"], second["tokens_used"]) == ("Good day", 0.0, 0)
+    assert 0 <= int(down.headers["age"]) <= 600
+    row = Message.objects.get(uid=second["message_id"])
+    assert (row.state, row.is_cached, row.error_code) == ("completed", True, "upstream_unavailable")
+    assert (row.cost_usd, row.input_tokens) == (Decimal(0), 0)
+    assert len(provider.requests) > 1, "the provider is asked first"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {}),
+        (STALE, {}),
+        ({}, STALE),
+        (STALE, {**STALE, "prompt": "Another"}),
+        ({**STALE, "cache": 60, "stale_if_error": None}, STALE),
+    ],
+)
+def test_who_did_not_ask_for_it_is_told_to_come_back(
+    counter: Counter, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    plain = {"prompt": "Hi", "model": "scripted"}
+    with scripted.use("Good day", DOWN):
+        generate(counter, **{**plain, **first})
+        refused = generate(counter, **{**plain, **then})
+    assert (refused.status, refused.headers["retry-after"]) == (503, "7")
+    assert answers()[-1].state == "failed"
+
+
+def test_an_answer_older_than_the_caller_takes_is_not_given(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted.use("Good day", DOWN):
+        generate(counter, **STALE)
+        now = time.time()
+        monkeypatch.setattr(kept_answers.time, "time", lambda: now + 100)
+        assert generate(counter, **{**STALE, "stale_if_error": 60}).status == 503
+        assert generate(counter, **STALE).json()["stale"] is True
+
+
+def test_what_the_model_refuses_is_never_covered_up(counter: Counter) -> None:
+    with scripted.use("Good day", BadRequest()):
+        generate(counter, **STALE)
+        assert generate(counter, **STALE).status == 400
+
+
+def test_a_stale_answer_is_not_kept_as_a_fresh_one(counter: Counter) -> None:
+    both = {**STALE, "cache": 1}
+    with scripted.use("Good day", DOWN):
+        generate(counter, **STALE)
+        assert generate(counter, **both).json()["stale"] is True
+        assert generate(counter, **both).json()["stale"] is True
+
+
+@pytest.mark.parametrize("wrong", ["x", True, -1, 10**9])
+def test_how_old_it_may_be_is_a_number_within_bounds(counter: Counter, wrong: Any) -> None:
+    refused = generate(counter, **{**STALE, "stale_if_error": wrong})
+    assert refused.status == 400
+    assert refused.json()["errors"][0]["field"] == "stale_if_error"

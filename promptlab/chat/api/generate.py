@@ -41,6 +41,9 @@ async def answer(request: Request) -> Response:
             headers |= REPLAYED
         else:
             generated = await unless_gone(request, generate(plan))
+    last = generated.plan.last
+    if generated.is_stale and last is not None:
+        headers["Age"] = str(last.age_s)
     return json_response(_shape(generated), headers={**headers, **attribution(generated.plan.turn)})
 
 
@@ -51,7 +54,10 @@ def _uid(plan: GeneratePlan) -> UUID:
 def _again(earlier: Message) -> Generated:
     """Return an answer that was given before under the same idempotency key, as it was."""
     done = done_again(earlier)
-    return Generated(GeneratePlan(done.plan, earlier.conversation.session), done.completion, earlier.is_cached)
+    is_stale = earlier.is_cached and bool(earlier.error_code)
+    return Generated(
+        GeneratePlan(done.plan, earlier.conversation.session), done.completion, earlier.is_cached, is_stale
+    )
 
 
 def _wanted(body: Mapping[str, Any]) -> GenerateInput:
@@ -69,6 +75,8 @@ def _wanted(body: Mapping[str, Any]) -> GenerateInput:
         problems.append(FieldProblem("temperature", "This is a number.", "invalid"))
     if not isinstance(body.get("cache"), bool | None) and (not _is_number(body["cache"], int) or body["cache"] < 1):
         problems.append(FieldProblem("cache", "This is true, false, or a number of seconds.", "invalid"))
+    if not _is_number(body.get("stale_if_error"), int):
+        problems.append(FieldProblem("stale_if_error", "This is a number of seconds.", "invalid"))
     if problems:
         raise Invalid(f"{problems[0].field}: {problems[0].detail}", problems=problems)
     text = {name: body.get(name) or "" for name in TEXTS}
@@ -84,6 +92,7 @@ def _wanted(body: Mapping[str, Any]) -> GenerateInput:
         max_tokens=body.get("max_tokens"),
         temperature=body.get("temperature"),
         cache_s=_cache_s(body.get("cache")),
+        stale_s=body.get("stale_if_error") or 0,
     )
 
 
@@ -104,6 +113,7 @@ def _shape(generated: Generated) -> dict[str, Any]:
     return {
         "content": completion.text,
         "cached": generated.is_cached,
+        "stale": generated.is_stale,
         "model_used": completion.model,
         "tokens_used": usage.input_tokens + usage.output_tokens,
         "usage": {
@@ -143,6 +153,7 @@ hot_paths["/api/v1/generate"] = {
                 "variables": {"type": "object"},
                 "max_tokens": {"type": "integer", "minimum": 1},
                 "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+                "stale_if_error": {"type": "integer", "minimum": 0},
                 "cache": {"oneOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1}]},
             },
         },

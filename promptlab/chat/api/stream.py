@@ -20,7 +20,7 @@ from promptlab.lib.idempotency import REPLAYED
 from promptlab.lib.openapi import hot_paths, operation
 from promptlab.lib.threads import run_db
 
-TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id", "model")
+TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id", "model", "tier")
 
 
 async def chat(request: Request) -> EventStream:
@@ -76,6 +76,7 @@ def _turn(body: Mapping[str, Any]) -> TurnInput:
         conversation_id=text["conversation_id"],
         unit_id=text["unit_id"] or text["user"],
         model=text["model"],
+        tier=text["tier"],
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -19,42 +17,44 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
-from promptlab.chat.services.choosing import Chosen, choose
+from promptlab.chat.services.choosing import Chosen, choose, of_tier
 from promptlab.chat.services.ending import Answer, Outcome, end_turn
 from promptlab.chat.services.external import receipt_of
+from promptlab.chat.services.kept_answers import (
+    CACHE_KIND,
+    LAST_KIND,
+    LastAnswer,
+    given_before,
+    kept,
+    may_be_kept,
+    place_of,
+)
 from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.paying import Written, with_budgets
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
     MAX_MESSAGE,
     MAX_MODEL,
-    Broken,
-    Done,
     TurnPlan,
-    stream_turn,
+    whole_turn,
 )
 from promptlab.chat.services.writing import write_first
 from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
-from promptlab.lib.idempotency import fingerprint
 from promptlab.lib.logs import request_id
 from promptlab.lib.ratelimit import Taken
-from promptlab.llm.refusals import NoModelOfTier
-from promptlab.llm.routes import model_of_tier
 
 State = Message.State
-CACHE_KIND = "answer.1"
-"""The number goes up with every change of what a cached answer holds."""
 MAX_SESSION = 200
 MAX_TEMPERATURE = 2.0
-KEPT_REASONS = (llm.FinishReason.STOP, llm.FinishReason.LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateInput:
     """What a caller wants: an answer to a text, or to the prompt `NAME[@SELECTOR]` with its variables.
 
-    `cache_s`: how many seconds old an answer to the same request may be; 0 asks the model in any case.
+    `cache_s`: how many seconds old an answer to the same request may be; 0 asks the model in any case. `stale_s`: how
+    many seconds old the last answer to the same request may be that is given when every provider fails; 0: none is.
     """
 
     prompt: str = ""
@@ -68,16 +68,21 @@ class GenerateInput:
     max_tokens: int | None = None
     temperature: float | None = None
     cache_s: int = 0
+    stale_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratePlan:
-    """What is ready to be asked: its rows exist. `place` is where the same answer would lie; None: it is not cached."""
+    """What is ready to be asked: its rows exist. `place` is where the same answer would lie; None: it is not cached.
+
+    `last` is what may be given when every provider fails.
+    """
 
     turn: TurnPlan
     session: str
     place: cache.Place | None = None
     cache_s: int = 0
+    last: LastAnswer | None = None
 
     def holding(self, taken: Taken | None) -> GeneratePlan:
         """Return it with the tokens that are held for its answer."""
@@ -86,11 +91,12 @@ class GeneratePlan:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A whole answer. `is_cached`: it was given before, and cost nothing this time."""
+    """A whole answer. `is_cached`: it was given before, and cost nothing this time; `is_stale`: because nobody answers."""
 
     plan: GeneratePlan
     completion: llm.Completion
     is_cached: bool = False
+    is_stale: bool = False
 
 
 def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
@@ -105,7 +111,7 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     chosen = Chosen()
     if wanted.prompt_name:
         chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id)
-    model = wanted.model or _of_tier(team_id, wanted.tier)
+    model = wanted.model or of_tier(team_id, wanted.tier)
 
     def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:
         conversation, told, answer = _rows(actor, team_id, wanted, chosen, environment, model)
@@ -125,16 +131,10 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
         variant=chosen.served_key,
         receipt=receipt_of(answer, team_id),
     )
-    place = _place(team_id, request, chosen) if wanted.cache_s else None
-    return GeneratePlan(turn, wanted.session, place, wanted.cache_s)
-
-
-def _of_tier(team_id: int, tier: str) -> str:
-    """Return the model of a tier; empty for none. Raises Invalid for a tier without a model."""
-    try:
-        return model_of_tier(team_id, tier) if tier else ""
-    except NoModelOfTier as error:
-        raise Invalid.field("tier", error.detail, code=error.code) from error
+    place = place_of(CACHE_KIND, team_id, request, chosen) if wanted.cache_s else None
+    last_place = place_of(LAST_KIND, team_id, request, chosen) if wanted.stale_s else None
+    last = LastAnswer(last_place, wanted.stale_s) if last_place else None
+    return GeneratePlan(turn, wanted.session, place, wanted.cache_s, last)
 
 
 async def generate(plan: GeneratePlan) -> Generated:
@@ -146,19 +146,20 @@ async def generate(plan: GeneratePlan) -> Generated:
         return found
     async with found:
         generated = await _asked(plan)
-        if generated.completion.finish_reason in KEPT_REASONS and not generated.completion.tool_calls:
-            await cache.keep(plan.place, _kept(generated.completion), plan.cache_s)
+        if may_be_kept(generated.completion) and not generated.is_stale:
+            await cache.keep(plan.place, kept(generated.completion), plan.cache_s)
         return generated
 
 
 async def _asked(plan: GeneratePlan) -> Generated:
-    async with aclosing(stream_turn(plan.turn)) as events:
-        async for event in events:
-            if isinstance(event, Broken):
-                raise event.error
-            if isinstance(event, Done):
-                return Generated(plan, event.completion)
-    raise AssertionError("a turn ends with Done, Broken or an error")
+    last = plan.last
+    completion = (await whole_turn(plan.turn, last.rescue if last else None)).completion
+    if last is None:
+        return Generated(plan, completion)
+    if last.age_s is not None:
+        return Generated(plan, completion, is_cached=True, is_stale=True)
+    await last.keep(completion)
+    return Generated(plan, completion)
 
 
 async def _waited(plan: GeneratePlan, place: cache.Place) -> Generated | cache.Lease:
@@ -172,47 +173,10 @@ async def _waited(plan: GeneratePlan, place: cache.Place) -> Generated | cache.L
         raise
     if isinstance(found, cache.Lease):
         return found
-    completion = _given_before(found, round((time.perf_counter() - started) * 1000))
+    completion = given_before(found, round((time.perf_counter() - started) * 1000))
     outcome = Outcome.of(completion, None, "", None, is_cached=True)
     await asyncio.shield(end_turn(answer, outcome))
     return Generated(plan, completion, is_cached=True)
-
-
-def _kept(completion: llm.Completion) -> dict[str, str]:
-    """Return what is kept of an answer."""
-    return {
-        "text": completion.text,
-        "model": completion.model,
-        "provider": completion.provider,
-        "finish_reason": str(completion.finish_reason),
-    }
-
-
-def _given_before(kept: Mapping[str, str], latency_ms: int) -> llm.Completion:
-    """Return a kept answer as it is given again: it takes no tokens and costs nothing."""
-    return llm.Completion(
-        text=kept["text"],
-        model=kept["model"],
-        provider=kept["provider"],
-        usage=llm.Usage(0, 0),
-        cost_usd=Decimal(0),
-        finish_reason=llm.FinishReason(kept["finish_reason"]),
-        latency_ms=latency_ms,
-        first_token_ms=latency_ms,
-    )
-
-
-def _place(team_id: int, request: llm.CompletionRequest, chosen: Chosen) -> cache.Place:
-    """Return where the answer to this request lies: one place for all end users of a team, and for no other team."""
-    canonical: dict[str, Any] = {
-        "version": chosen.version.checksum if chosen.version else "",
-        "model": request.model,
-        "messages": [[message.role, message.content] for message in request.messages],
-        "parameters": dict(request.parameters),
-    }
-    if request.masks_in_force:
-        canonical["masks"] = request.masks_in_force.to_dict()
-    return cache.Place(CACHE_KIND, team_id, fingerprint(canonical))
 
 
 def _check(wanted: GenerateInput) -> None:
@@ -243,6 +207,7 @@ def _problems(wanted: GenerateInput) -> list[FieldProblem]:
         "max_tokens": (wanted.max_tokens, 1, settings.GENERATE_MAX_TOKENS),
         "temperature": (wanted.temperature, 0, MAX_TEMPERATURE),
         "cache": (wanted.cache_s, 0, settings.GENERATE_CACHE_MAX_S),
+        "stale_if_error": (wanted.stale_s, 0, settings.GENERATE_STALE_MAX_S),
     }
     for name, (number, least, most) in numbers.items():
         if number is not None and not least <= number <= most:
