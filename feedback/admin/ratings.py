@@ -19,7 +19,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.models import Feedback, FeedbackChange
-from feedback.services import ingest
+from feedback.services.ingest import MAX_COMMENT
+from feedback.services.tried import rate_tried
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, badge, link
 from promptlab.chat.admin.trying import OwnRating, own_ratings
@@ -73,7 +74,7 @@ class TriedForm(HouseForm):
     value = forms.TypedChoiceField(
         choices=[("1", ""), ("-1", ""), ("", "")], coerce=int, empty_value=None, required=False
     )
-    comment = forms.CharField(required=False, max_length=ingest.MAX_COMMENT)
+    comment = forms.CharField(required=False, max_length=MAX_COMMENT)
 
 
 class ThumbFilter(admin.SimpleListFilter):
@@ -168,7 +169,7 @@ class FeedbackAdmin(HouseAdmin):
             form = TriedForm(request.POST)
             if form.is_valid():
                 value = form.cleaned_data["value"]
-                ingest.rate_tried(actor, answer, value, comment=form.cleaned_data["comment"] if value else "")
+                rate_tried(actor, answer, value, comment=form.cleaned_data["comment"] if value else "")
                 messages.success(request, gettext("Your rating is kept.") if value else gettext("It is taken back."))
             for said in form.errors.values():
                 messages.error(request, said[0])

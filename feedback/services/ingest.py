@@ -82,18 +82,6 @@ def accept(actor: Principal, rating: NewRating) -> Accepted:
     return outcome
 
 
-def rate_tried(actor: Principal, answer: Message, value: int | None, *, comment: str = "") -> Accepted:
-    """Keep what a person thinks of an answer in a talk of their own, whatever their role. It stands in no sum.
-
-    Raises SubjectNotFound for an answer that somebody else tried, or an application asked for; Invalid as `accept`.
-    """
-    talk = answer.conversation
-    if talk.author_id is None or talk.author_id != actor.user_id or not actor.may("chat.use", talk.team_id):
-        raise SubjectNotFound(message=str(answer.uid))
-    rater = replace(actor, grants={talk.team_id: frozenset({"feedback.write"})})
-    return accept(rater, NewRating(str(answer.uid), value, comment=comment, user=actor.label[:MAX_RATER]))
-
-
 def retract(actor: Principal, feedback_uid: str) -> None:
     """Take a rating back, by its own id. Again changes nothing. Raises FeedbackNotFound, Forbidden."""
     _may_rate(actor)
