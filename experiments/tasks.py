@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from experiments.services import analysis, ramping, reconciling, rollups
+from experiments.services import analysis, looking, pausing, ramping, reconciling, rollups
 
 
 @shared_task(name=analysis.ANALYSE_TASK)
@@ -15,8 +15,9 @@ def analyse() -> None:
 
 @shared_task(name=ramping.TICK_TASK)
 def tick_ramps() -> None:
-    """Let every gradual launch take the step that is due."""
+    """Let every gradual launch take the step that is due, and the guard look at every experiment."""
     ramping.tick_all()
+    pausing.check_all()
 
 
 @shared_task(name=reconciling.RECONCILE_TASK)
@@ -25,7 +26,7 @@ def reconcile() -> None:
     reconciling.reconcile_all()
 
 
-@shared_task(name=rollups.TICK_TASK)
-def tick_ramp(ramp_id: int) -> None:
-    """Look at one gradual launch, whose sums have just changed."""
-    ramping.tick(ramp_id)
+@shared_task(name=rollups.LOOK_TASK)
+def look(experiment_id: int, is_due: int = 0) -> None:
+    """Look at one experiment whose sums have just changed; `is_due`: a look that was put off until now."""
+    looking.look(experiment_id, is_due=bool(is_due))

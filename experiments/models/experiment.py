@@ -12,7 +12,10 @@ from prompts.models import Environment, Prompt, Version
 
 
 class Experiment(models.Model):
-    """`seed` belongs to the phase, is random, and never changes in it: the same unit gets the same variant next year."""
+    """`seed` belongs to the phase, is random, and never changes in it: the same unit gets the same variant next year.
+
+    `looks_at`: when its guard was asked last, or will be. `guarded_phase`: the phase in which the guard paused it.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Not started")
@@ -38,6 +41,8 @@ class Experiment(models.Model):
     started_at = models.DateTimeField(_("started"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
     end_note = models.CharField(_("why it ended"), max_length=500, blank=True, editable=False)
+    looks_at = models.DateTimeField(null=True, editable=False)
+    guarded_phase = models.PositiveIntegerField(null=True, editable=False)
 
     objects = ExperimentQuerySet.as_manager()
 

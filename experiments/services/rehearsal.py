@@ -1,7 +1,8 @@
 """Simulated feedback through the rule that decides in production: how often it errs, and how fast it is right.
 
-One run is one phase: ratings arrive at random over both variants, somebody looks every few minutes, and the first look
-at which `guardrails.decide` proves harm ends it. Seeded: the same scenario and run give the same ratings anywhere.
+One run is one phase: ratings arrive at random over both variants, somebody looks every few minutes or after each rating,
+and the first look at which `guardrails.decide` proves harm ends it. Seeded: the same scenario and run give the same
+ratings anywhere.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
@@ -27,7 +28,8 @@ Kind = tuple[int, int]
 class Scenario:
     """What is simulated. `rate`: ratings an hour over both variants. `base`: approval of the control, 0..1.
 
-    `drop`: by how much the treatment's is lower. `icc`: how alike ratings of one unit are, 0..1.
+    `drop`: by how much the treatment's is lower. `icc`: how alike ratings of one unit are, 0..1. `look_minutes`: time
+    between two looks; 0 is a look after each rating.
     """
 
     rate: float
@@ -72,6 +74,10 @@ class Summary:
 def rehearse(scenario: Scenario, run: int) -> Outcome:
     """Return the outcome of one run; runs of one scenario are independent of each other."""
     rng = Random(f"{scenario.seed}/{scenario.rate}/{scenario.base}/{scenario.drop}/{run}")
+    return _at_looks(scenario, rng) if scenario.look_minutes else _after_each(scenario, rng)
+
+
+def _at_looks(scenario: Scenario, rng: Random) -> Outcome:
     control, treatment = (
         _feedback(scenario, scenario.base, rng),
         _feedback(scenario, scenario.base - scenario.drop, rng),
@@ -82,10 +88,50 @@ def rehearse(scenario: Scenario, run: int) -> Outcome:
         if one.events + other.events == events:
             continue  # The same sums decide the same.
         events = one.events + other.events
-        decision = decide({Metric.APPROVAL: one}, {"treatment": {Metric.APPROVAL: other}}, (scenario.rule,))
-        if decision.is_harmful:
+        if _is_harmful(scenario, one, other):
             return Outcome(True, events, look * scenario.look_minutes / 60)
     return Outcome(False, events, scenario.days * 24)
+
+
+def _after_each(scenario: Scenario, rng: Random) -> Outcome:
+    """Let ratings come one by one: of newcomers at an even rate, and of each who has some left an hour later on average.
+
+    The rule is asked only where the drop is as large as its margin, without which it never acts: ratings of a week
+    otherwise take too long.
+    """
+    arms = (_Crowd(scenario.base, scenario.icc), _Crowd(scenario.base - scenario.drop, scenario.icc))
+    newcomers, most = scenario.rate / scenario.ratings_per_user, scenario.ratings_per_user
+    again = 60 / GAP_MINUTES
+    waiting: list[tuple[_Crowd, Kind]] = []
+    hours, end, events = 0.0, scenario.days * 24, 0
+    chance, closest = rng.random, scenario.rule.margin - 1e-9
+    control, treatment = arms
+    while True:
+        pace = newcomers + again * len(waiting)
+        hours -= math.log(1.0 - chance()) / pace
+        if hours > end:
+            return Outcome(False, events, end)
+        crowd, kind = arms[chance() < 0.5], (0, 0)
+        if waiting and chance() * pace > newcomers:
+            at = int(chance() * len(waiting))
+            waiting[at], waiting[-1] = waiting[-1], waiting[at]
+            crowd, kind = waiting.pop()
+        is_up = chance() < crowd.next_is_up(*kind)
+        crowd.book(kind, int(is_up), int(not is_up))
+        events += 1
+        if kind[0] + 1 < most:
+            waiting.append((crowd, (kind[0] + 1, kind[1] + is_up)))
+        both = control.events * treatment.events
+        if (
+            both
+            and control.total * treatment.events - treatment.total * control.events >= closest * both
+            and _is_harmful(scenario, control.moments(), treatment.moments())
+        ):
+            return Outcome(True, events, hours)
+
+
+def _is_harmful(scenario: Scenario, one: Moments, other: Moments) -> bool:
+    return decide({Metric.APPROVAL: one}, {"treatment": {Metric.APPROVAL: other}}, (scenario.rule,)).is_harmful
 
 
 def summary(outcomes: Sequence[Outcome]) -> Summary:
@@ -113,11 +159,25 @@ def _feedback(scenario: Scenario, approval: float, rng: Random) -> Iterator[Mome
     # Independent counts of the happy and the unhappy are the same as a count that is then divided.
     happy, unhappy = _Poisson(newcomers * approval), _Poisson(newcomers * (1 - approval))
     again = min(1.0, scenario.look_minutes / GAP_MINUTES)
-    crowd = _Crowd(approval, scenario.icc, scenario.ratings_per_user, again)
+    crowd = _Crowd(approval, scenario.icc)
+    going: dict[Kind, int] = {}
     while True:
-        crowd.rate_again(rng)
-        crowd.book((0, 0), happy.draw(rng), unhappy.draw(rng))
+        for kind, users in list(going.items()):
+            raters = binomial(rng, users, again)
+            ups = binomial(rng, raters, crowd.next_is_up(*kind))
+            going[kind] -= raters
+            _come_again(going, scenario, kind, crowd.book(kind, ups, raters - ups))
+        _come_again(going, scenario, (0, 0), crowd.book((0, 0), happy.draw(rng), unhappy.draw(rng)))
         yield crowd.moments()
+
+
+def _come_again(going: dict[Kind, int], scenario: Scenario, kind: Kind, booked: tuple[int, int]) -> None:
+    """Keep those who rated once more and have ratings left, by what they said so far."""
+    ratings, ups = kind
+    if ratings + 1 < scenario.ratings_per_user:
+        happy, unhappy = booked
+        going[ratings + 1, ups + 1] = going.get((ratings + 1, ups + 1), 0) + happy
+        going[ratings + 1, ups] = going.get((ratings + 1, ups), 0) + unhappy
 
 
 @dataclass(slots=True)
@@ -130,10 +190,6 @@ class _Crowd:
 
     approval: float
     icc: float
-    most: int
-    again: float
-    """Share of those with ratings left who rate again until the next look."""
-    going: dict[Kind, int] = field(default_factory=dict)
     units: int = 0
     events: int = 0
     total: int = 0
@@ -141,7 +197,7 @@ class _Crowd:
     total_sq: int = 0
     events_total: int = 0
 
-    def book(self, kind: Kind, happy: int, unhappy: int) -> None:
+    def book(self, kind: Kind, happy: int, unhappy: int) -> tuple[int, int]:
         """Let so many users of one kind rate once more: the sums grow by differences, as the roll-ups do."""
         ratings, ups = kind
         users = happy + unhappy
@@ -151,23 +207,13 @@ class _Crowd:
         self.events_sq += users * (2 * ratings + 1)
         self.total_sq += happy * (2 * ups + 1)
         self.events_total += users * ups + happy * (ratings + 1)
-        if ratings + 1 < self.most:
-            self.going[ratings + 1, ups + 1] = self.going.get((ratings + 1, ups + 1), 0) + happy
-            self.going[ratings + 1, ups] = self.going.get((ratings + 1, ups), 0) + unhappy
-
-    def rate_again(self, rng: Random) -> None:
-        """Let some of those who have ratings left rate once more."""
-        for kind, users in list(self.going.items()):
-            again = binomial(rng, users, self.again)
-            happy = binomial(rng, again, self._next_is_up(*kind))
-            self.going[kind] -= again
-            self.book(kind, happy, again - happy)
+        return happy, unhappy
 
     def moments(self) -> Moments:
         """Return the sums over users."""
         return Moments(self.units, self.events, self.total, self.events_sq, self.total_sq, self.events_total)
 
-    def _next_is_up(self, ratings: int, ups: int) -> float:
+    def next_is_up(self, ratings: int, ups: int) -> float:
         if not self.icc:
             return self.approval
         prior = 1 / self.icc - 1

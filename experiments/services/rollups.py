@@ -21,13 +21,13 @@ from operator import or_
 from django.db import connection
 from django.db.models import Q
 
-from experiments.models import ExperimentUnit, Ramp
+from experiments.models import Experiment, ExperimentUnit
 from experiments.services.hours import Cell, Number, Served, Sums, add_to_hours
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
 
 log = get_logger(__name__)
-TICK_TASK = "experiments.tick_ramp"
+LOOK_TASK = "experiments.look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,15 @@ def add_observations(observations: Sequence[Observation]) -> None:
         _add_events(sums[_cell(observation)], observation)
     _add_units(sums, [one for one in observations if one.served.variant_id is not None and one.unit_id])
     add_to_hours(sums)
-    _wake_ramps({one.served.experiment_id for one in observations if one.served.experiment_id is not None})
+    _have_looked_at({one.served.experiment_id for one in observations if one.served.experiment_id is not None})
 
 
-def _wake_ramps(experiment_ids: set[int]) -> None:
-    """Have those gradual launches looked at whose sums are other ones now."""
+def _have_looked_at(experiment_ids: set[int]) -> None:
+    """Have the guard look at those experiments whose sums are other ones now."""
     if experiment_ids:
-        for pk in Ramp.objects.open().filter(experiment_id__in=experiment_ids).values_list("pk", flat=True):
-            enqueue_on_commit(TICK_TASK, pk)
+        running = Experiment.objects.filter(pk__in=experiment_ids, state=Experiment.State.RUNNING)
+        for pk in running.values_list("pk", flat=True):
+            enqueue_on_commit(LOOK_TASK, pk)
 
 
 def _cell(observation: Observation) -> Cell:

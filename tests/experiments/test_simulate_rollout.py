@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -39,9 +40,18 @@ def test_users_who_agree_with_themselves_do_not_fool_it() -> None:
     assert summary([rehearse(same, run) for run in range(40)]).paused <= 2
 
 
-def test_as_many_ratings_come_as_were_asked_for() -> None:
+def test_after_each_rating_it_is_as_sure_and_faster() -> None:
+    each = Scenario(rate=2000, base=0.8, days=0.5, look_minutes=0)
+    assert summary([rehearse(each, run) for run in range(12)]).paused <= 1
+    bad = summary([rehearse(replace(each, drop=0.2, icc=0.3, ratings_per_user=3), run) for run in range(40)])
+    assert bad.share == 1.0
+    assert bad.median_events is not None and bad.median_events <= 300
+
+
+@pytest.mark.parametrize("look_minutes", [5.0, 0.0])
+def test_as_many_ratings_come_as_were_asked_for(look_minutes: float) -> None:
     for users in (1, 3):
-        scenario = Scenario(rate=300, base=0.8, days=2, ratings_per_user=users, icc=0.2)
+        scenario = Scenario(300, 0.8, days=2, ratings_per_user=users, icc=0.2, look_minutes=look_minutes)
         whole = [one.events for run in range(10) if not (one := rehearse(scenario, run)).is_paused]
         assert sum(whole) / len(whole) == pytest.approx(300 * 48, rel=0.05)
 
@@ -67,7 +77,16 @@ def test_the_table_has_a_line_for_each_combination_and_repeats() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"base": [1.5]}, {"base": [0.2], "drop": [0.3]}, {"icc": 1.0}, {"rate": [0.0]}, {"runs": 0}, {"looks": -1}],
+    [
+        {"base": [1.5]},
+        {"base": [0.2], "drop": [0.3]},
+        {"icc": 1.0},
+        {"rate": [0.0]},
+        {"runs": 0},
+        {"looks": -1},
+        {"look_minutes": -1.0},
+        {"look_minutes": 0.0, "looks": 5},
+    ],
 )
 def test_what_cannot_be_simulated_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(CommandError):

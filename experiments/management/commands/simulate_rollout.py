@@ -33,7 +33,9 @@ class Command(BaseCommand):
         parser.add_argument("--ratings-per-user", type=int, default=1)
         parser.add_argument("--runs", type=int, default=2000, help="for each line of the table")
         parser.add_argument("--days", type=float, default=7.0)
-        parser.add_argument("--look-minutes", type=float, default=5.0, help="time between two looks")
+        parser.add_argument(
+            "--look-minutes", type=float, default=5.0, help="time between two looks; 0: after each rating"
+        )
         parser.add_argument("--looks", type=int, help="so many looks, instead of days")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -66,8 +68,10 @@ def _scenario(options: dict[str, Any], rate: float, base: float, drop: float) ->
     """Return one line's scenario. Raises CommandError for what cannot be simulated."""
     if not (0 < base < 1 and 0 < base - drop <= 1 and 0 <= options["icc"] < 1):
         raise CommandError("--base and --base minus --drop are between 0 and 1, --icc is at least 0 and below 1.")
-    if min(rate, options["days"], options["look_minutes"], options["ratings_per_user"], options["looks"] or 1) <= 0:
-        raise CommandError("--rate, --days, --looks, --look-minutes and --ratings-per-user are above 0.")
+    if min(rate, options["days"], options["ratings_per_user"], options["looks"] or 1) <= 0:
+        raise CommandError("--rate, --days, --looks and --ratings-per-user are above 0.")
+    if options["look_minutes"] < 0 or (options["looks"] and not options["look_minutes"]):
+        raise CommandError("--look-minutes is at least 0, and above 0 with --looks.")
     days = options["looks"] * options["look_minutes"] / 1440 if options["looks"] else options["days"]
     return Scenario(
         rate=rate,
