@@ -12,7 +12,7 @@ from experiments.querysets import UnitQuerySet
 class ExperimentUnit(models.Model):
     """The first exposure of a unit in a phase, with its sums. `is_multiple`: met another variant later; not analysed.
 
-    `waits`, `ln_ms`, `priced`, `cost`, `..._events`: as in `HourRollup`, of this unit. `cost` in USD.
+    `waits`, `ln_ms`, `priced`, `cost`, `checked`, `misfits`, `..._events`: as in `HourRollup`, of this unit. `cost` in USD.
     """
 
     experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="+")
@@ -31,6 +31,8 @@ class ExperimentUnit(models.Model):
     priced = models.IntegerField(default=0)
     cost = models.FloatField(default=0)
     cost_events = models.FloatField(default=0)
+    checked = models.IntegerField(default=0)
+    misfits = models.IntegerField(default=0)
 
     objects = UnitQuerySet.as_manager()
 

@@ -17,7 +17,8 @@ class HourRollup(models.Model):
     The second block is sums over units that met one variant only, kept additive over hours by adding differences
     (`ratings_sq` is the sum of n_i squared over units i, never of hourly counts); 0 outside experiments. `waits` are
     requests with a known time, `ln_ms` their natural logarithms of milliseconds, `priced` requests with a known cost;
-    `..._events` are squares of single events. See docs/statistics.md.
+    `..._events` are squares of single events. `checked` are answers that had to keep a format, `misfits` those of them
+    that did not. `wait_counts`: waits by the bucket of `stats.histogram` they fall in, {"37": 12}. See docs/statistics.md.
     """
 
     prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="+")
@@ -39,6 +40,9 @@ class HourRollup(models.Model):
     cost_usd = models.DecimalField(max_digits=18, decimal_places=9, default=0)
     unpriced = models.BigIntegerField(default=0)
     latency_ms = models.BigIntegerField(default=0)
+    checked = models.BigIntegerField(default=0)
+    misfits = models.BigIntegerField(default=0)
+    wait_counts = models.JSONField(default=dict)
 
     raters = models.BigIntegerField(default=0)
     unit_ratings = models.BigIntegerField(default=0)
@@ -67,6 +71,12 @@ class HourRollup(models.Model):
     cost_sq = models.FloatField(default=0)
     priced_cost = models.FloatField(default=0)
     cost_events = models.FloatField(default=0)
+    checked_units = models.BigIntegerField(default=0)
+    unit_checked = models.BigIntegerField(default=0)
+    unit_misfits = models.BigIntegerField(default=0)
+    checked_sq = models.BigIntegerField(default=0)
+    misfits_sq = models.BigIntegerField(default=0)
+    checked_misfits = models.BigIntegerField(default=0)
 
     objects = RollupQuerySet.as_manager()
 

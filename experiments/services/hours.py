@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Field
+from django.db.models import Field, JSONField
 
 from experiments.models import HourRollup
 
 Number = Any
-"""An integer, a float or a Decimal: whichever the column holds."""
+"""An integer, a float or a Decimal, or counts by bucket: whichever the column holds."""
 KEYS = ("prompt", "environment", "version", "experiment", "phase", "variant", "hour")
 VALUES = 900
 """In one statement; SQLite takes few at once."""
@@ -85,14 +85,24 @@ def _upsert(cells: Sequence[Cell], sums: Mapping[Cell, Mapping[str, Number]], na
     fields = [*(_field(name) for name in KEYS), *(_field(name) for name in NUMBERS)]
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     row = f"({', '.join(['%s'] * len(fields))})"
-    adds = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names)
-    values = [(*cell.key, *(sums[cell].get(name) or 0 for name in NUMBERS)) for cell in cells]
+    adds = ", ".join(f"{name} = {_added(table, name)}" for name in names)
+    values = [(*cell.key, *(sums[cell].get(name) or NOTHING.get(name, 0) for name in NUMBERS)) for cell in cells]
     statement = f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * len(cells))}"
     with connection.cursor() as cursor:
         cursor.execute(
             f"{statement} ON CONFLICT {once} DO UPDATE SET {adds}",
             [_stored(field, one) for value in values for field, one in zip(fields, value, strict=True)],
         )
+
+
+def _added(table: str, name: str) -> str:
+    """Return how the numbers of a column are added up."""
+    if name not in NOTHING:
+        return f"{table}.{name} + excluded.{name}"
+    adds_up, each, number = COUNTS_SQL[connection.vendor]
+    both = " UNION ALL ".join(f"SELECT key, value FROM {each}({row}.{name})" for row in (table, "excluded"))
+    added = f"SELECT key, SUM({number}) AS number FROM ({both}) AS parts GROUP BY key"
+    return f"(SELECT COALESCE({adds_up}(key, number), '{{}}') FROM ({added}) AS added)"
 
 
 def _field(name: str) -> Field[Any, Any]:
@@ -110,3 +120,12 @@ NUMBERS = tuple(
     field.name for field in HourRollup._meta.concrete_fields if not field.primary_key and field.name not in KEYS
 )
 """The columns that add up."""
+NOTHING: Mapping[str, Any] = {
+    field.name: {} for field in HourRollup._meta.concrete_fields if isinstance(field, JSONField)
+}
+"""What columns of counts by bucket hold while there are none."""
+COUNTS_SQL = {
+    "postgresql": ("jsonb_object_agg", "jsonb_each_text", "value::bigint"),
+    "sqlite": ("json_group_object", "json_each", "value"),
+}
+"""Database -> what makes an object of keys and numbers, what takes one apart, and what reads a number of it."""

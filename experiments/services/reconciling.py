@@ -38,22 +38,24 @@ differences_found = Counter(
 Where = tuple[int, int]
 """(variant id, phase)"""
 ONE = {
-    "raters": "ratings", "users": "requests", "waiters": "waits", "payers": "priced",
+    "raters": "ratings", "users": "requests", "waiters": "waits", "payers": "priced", "checked_units": "checked",
 }  # fmt: skip
 """Sums that count units which have any."""
 PLAIN = {
     "unit_ratings": "ratings", "unit_ups": "ups", "unit_requests": "requests", "unit_errors": "errors", "waits": "waits",
     "ln_ms": "ln_ms", "ln_ms_events": "ln_ms_events", "priced": "priced", "unit_cost": "cost", "cost_events": "cost_events",
+    "unit_checked": "checked", "unit_misfits": "misfits",
 }  # fmt: skip
 PRODUCTS = {
     "ratings_sq": ("ratings", "ratings"), "ups_sq": ("ups", "ups"), "ratings_ups": ("ratings", "ups"),
     "requests_sq": ("requests", "requests"), "errors_sq": ("errors", "errors"), "requests_errors": ("requests", "errors"),
     "requests_ratings": ("requests", "ratings"), "waits_sq": ("waits", "waits"), "ln_ms_sq": ("ln_ms", "ln_ms"),
     "waits_ln_ms": ("waits", "ln_ms"), "priced_sq": ("priced", "priced"), "cost_sq": ("cost", "cost"),
-    "priced_cost": ("priced", "cost"),
+    "priced_cost": ("priced", "cost"), "checked_sq": ("checked", "checked"), "misfits_sq": ("misfits", "misfits"),
+    "checked_misfits": ("checked", "misfits"),
 }  # fmt: skip
 NAMES = ("units", "multiple_units", *ONE, *PLAIN, *PRODUCTS)
-WIDE = ("ratings", "ups", "requests", "errors", "waits", "priced")
+WIDE = ("ratings", "ups", "requests", "errors", "waits", "priced", "checked", "misfits")
 """Columns whose products may not fit where they do."""
 
 

@@ -10,6 +10,7 @@ but leaves every sum over units: those hold units that met one text only, and ar
 from __future__ import annotations
 
 import math
+from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from django.db.models import Q
 
 from experiments.models import Experiment, ExperimentUnit
 from experiments.services.hours import Cell, Number, Served, Sums, add_to_hours
+from experiments.stats.histogram import bucket
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
 
@@ -35,7 +37,8 @@ class Observation:
     """What one event adds. `at` is when it arrived; `ratings` and `ups` are differences, and may be negative.
 
     Requests make an exposure; ratings never do. `cost_usd` None adds nothing: `is_unpriced` counts unknown costs. When
-    costs become known later, `cost_usd` is the difference and `unpriced` takes the unknown ones back.
+    costs become known later, `cost_usd` is the difference and `unpriced` takes the unknown ones back. `checked`: answers
+    that had to keep a format, `misfits`: those of them that did not.
     """
 
     served: Served
@@ -52,14 +55,21 @@ class Observation:
     is_unpriced: bool = False
     unpriced: int = 0
     latency_ms: int = 0
+    checked: int = 0
+    misfits: int = 0
 
 
 UnitKey = tuple[int, int, str]
 """(experiment id, phase, unit id)"""
 UNIT_COLUMNS = (
     "requests", "errors", "ratings", "ups", "waits", "ln_ms", "ln_ms_events", "priced", "cost", "cost_events",
+    "checked", "misfits",
 )  # fmt: skip
 """What a unit's row adds up."""
+EVENT_COLUMNS = (
+    "requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms", "checked", "misfits",
+)  # fmt: skip
+"""What hours count by the event."""
 
 
 def add_observations(observations: Sequence[Observation]) -> None:
@@ -94,8 +104,11 @@ def _cell(observation: Observation) -> Cell:
 
 def _add_events(sums: dict[str, Number], one: Observation) -> None:
     """Add what counts per event."""
-    for name in ("requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms"):
+    for name in EVENT_COLUMNS:
         sums[name] += getattr(one, name)
+    if one.latency_ms > 0:
+        counts = sums.setdefault("wait_counts", Counts())
+        counts[str(bucket(one.latency_ms))] += 1
     sums["cost_usd"] += one.cost_usd or Decimal(0)
     sums["unpriced"] += one.is_unpriced + one.unpriced
 
@@ -182,6 +195,8 @@ def _add_own(sums: dict[str, Number], row: ExperimentUnit, one: Observation) -> 
     row.errors += one.errors
     row.ratings += one.ratings
     row.ups += one.ups
+    row.checked += one.checked
+    row.misfits += one.misfits
     if one.latency_ms > 0:
         _add_wait(row, math.log(one.latency_ms))
     if one.cost_usd is not None:
@@ -215,6 +230,7 @@ def sums_over_units(row: ExperimentUnit) -> dict[str, Number]:
     requests, errors, ratings, ups = (row.requests, row.errors, row.ratings, row.ups) if counted else (0, 0, 0, 0)
     waits, ln_ms, ln_ms_events = (row.waits, row.ln_ms, row.ln_ms_events) if counted else (0, 0.0, 0.0)
     priced, cost, cost_events = (row.priced, row.cost, row.cost_events) if counted else (0, 0.0, 0.0)
+    checked, misfits = (row.checked, row.misfits) if counted else (0, 0)
     return {
         "raters": int(ratings > 0),
         "unit_ratings": ratings,
@@ -243,6 +259,12 @@ def sums_over_units(row: ExperimentUnit) -> dict[str, Number]:
         "cost_sq": cost * cost,
         "priced_cost": priced * cost,
         "cost_events": cost_events,
+        "checked_units": int(checked > 0),
+        "unit_checked": checked,
+        "unit_misfits": misfits,
+        "checked_sq": checked * checked,
+        "misfits_sq": misfits * misfits,
+        "checked_misfits": checked * misfits,
     }
 
 

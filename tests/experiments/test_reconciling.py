@@ -33,7 +33,8 @@ def experiment() -> Experiment:
         unit, variant = f"u{number}", variants[number % 2]
         cost = Decimal(chance.randrange(1, 900)) / 1000
         add(shown(variant, unit, latency_ms=chance.randrange(20, 9000), cost_usd=cost, errors=int(number % 7 == 0)))
-        add(shown(variant, unit, latency_ms=5), rated(variant, unit, 2, number % 3))
+        kept = {"checked": 1, "misfits": int(number % 5 == 0)}
+        add(shown(variant, unit, latency_ms=5, **kept), rated(variant, unit, 2, number % 3))
         if number % 10 == 0:
             add(shown(variants[1 - number % 2], unit))
     return made

@@ -110,6 +110,26 @@ def test_without_a_unit_the_hour_counts_and_no_unit_does(control: Variant) -> No
     assert not ExperimentUnit.objects.exists()
 
 
+def test_waits_are_counted_by_length_also_where_others_added_to_the_hour(control: Variant) -> None:
+    add(shown(control, "u1", latency_ms=32), shown(control, "u2", latency_ms=33), shown(control, "u3"))
+    add(shown(control, "u1", latency_ms=32), shown(control, "u1", latency_ms=10**7))
+    add(rated(control, "u1", 1, 1))
+    assert HourRollup.objects.get().wait_counts == {"8": 3, "111": 1}
+
+
+def test_hours_without_waits_are_added_to_beside_others_with_some(control: Variant, other: Variant) -> None:
+    for _ in range(2):
+        add(shown(control, "u1"), shown(other, "u2", latency_ms=32))
+    assert [one.wait_counts for one in HourRollup.objects.order_by("variant_id")] == [{}, {"8": 2}]
+
+
+def test_answers_in_a_wrong_format_are_counted_per_unit(control: Variant) -> None:
+    add(shown(control, "u1", checked=1, misfits=1), shown(control, "u1", checked=1), shown(control, "u2", checked=1))
+    add(shown(control, "u1", NOON + timedelta(hours=2), checked=1, misfits=1), shown(control, "u3"))
+    assert total(control, "checked", "misfits", "checked_units", "unit_checked", "unit_misfits") == (4, 2, 2, 4, 2)
+    assert total(control, "checked_sq", "misfits_sq", "checked_misfits") == (9 + 1, 4, 6)
+
+
 def test_the_squares_are_sums_over_units_not_over_hours(control: Variant) -> None:
     later = NOON + timedelta(hours=5)
     add(shown(control, "u1"), shown(control, "u2"), rated(control, "u1", 1, 1))
