@@ -269,6 +269,7 @@ METRICS: dict[str, Any] = {
     "approval": _("Approval: %(change)s, at best %(upper)s (ratings: %(new)s new, %(live)s live)"),
     "success": _("Without error: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
     "latency": _("Waiting, logarithm: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
+    "format": _("In the right format: %(change)s, at best %(upper)s (answers: %(new)s new, %(live)s live)"),
 }
 
 

@@ -16,11 +16,16 @@ from experiments.stats.sequential import one_sided_half_width
 
 
 class Metric(StrEnum):
-    """What is guarded. Events: ratings (1 is thumbs-up), requests (1 is without error), waits in ln(ms)."""
+    """What is guarded.
+
+    Events: ratings (1 is thumbs-up), requests (1 is without error), waits in ln(ms), answers that had to keep a format
+    (1 is kept).
+    """
 
     APPROVAL = "approval"
     SUCCESS = "success"
     LATENCY = "latency"
+    FORMAT = "format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,14 @@ class Rule:
 
 
 APPROVAL = Rule(Metric.APPROVAL, alpha=0.005, margin=0.05, planned=300, least_events=30)
-SUCCESS = Rule(Metric.SUCCESS, alpha=0.0025, margin=0.01, planned=2000, least_events=200)
-LATENCY = Rule(Metric.LATENCY, 0.0025, margin=math.log(1.1), planned=2000, least_events=200, more_is_worse=True)
-FAMILY = (APPROVAL, SUCCESS, LATENCY)
-"""Together 1 % of healthy phases."""
+ALPHA_OF_OTHERS = 0.005 / 3
+SUCCESS = Rule(Metric.SUCCESS, ALPHA_OF_OTHERS, margin=0.01, planned=2000, least_events=200)
+LATENCY = Rule(
+    Metric.LATENCY, ALPHA_OF_OTHERS, margin=math.log(1.1), planned=2000, least_events=200, more_is_worse=True
+)
+FORMAT = Rule(Metric.FORMAT, ALPHA_OF_OTHERS, margin=0.01, planned=2000, least_events=200)
+FAMILY = (APPROVAL, SUCCESS, LATENCY, FORMAT)
+"""Together 1 % of healthy phases: half for approval, the other half divided over the rest (Bonferroni)."""
 
 Arm = Mapping[Metric, Moments]
 

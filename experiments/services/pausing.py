@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from experiments.models import Experiment, Ramp
-from experiments.services import analysis, guardrails, lifecycle
+from experiments.services import analysis, guardrails, lifecycle, measures
 from experiments.services.guardrails import Finding, Metric
 from promptlab.accounts.access import SYSTEM
 from promptlab.hooks.models import MailKind
@@ -26,6 +26,7 @@ WORSE = {
     Metric.APPROVAL: "fewer thumbs-up",
     Metric.SUCCESS: "more errors",
     Metric.LATENCY: "longer waits",
+    Metric.FORMAT: "more answers in a wrong format",
 }
 """What harm is called in the note."""
 
@@ -62,8 +63,8 @@ def check(experiment_id: int, now: datetime | None = None) -> bool:
 def _harms(experiment: Experiment) -> tuple[Finding, ...]:
     variants = analysis.phase_sums(experiment)
     control = next(one for one in variants if one["is_control"])
-    treatments = {one["key"]: analysis.arm(one) for one in variants if not one["is_control"]}
-    return guardrails.decide(analysis.arm(control), treatments).harms
+    treatments = {one["key"]: measures.arm(one) for one in variants if not one["is_control"]}
+    return guardrails.decide(measures.arm(control), treatments).harms
 
 
 def _pause(experiment: Experiment, harms: tuple[Finding, ...], now: datetime) -> bool:

@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from experiments.models import Ramp, Stage
-from experiments.services import analysis, guardrails
+from experiments.services import analysis, guardrails, measures
 from experiments.services.guardrails import Arm, Decision, Metric
 from experiments.stats import health, sequential
 from experiments.stats.moments import Moments
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Grows whenever the same facts would lead to another step."""
 LEAST_REQUESTS = 200
 """Of each text, before a stage that is too small to judge approval may end."""
@@ -84,7 +84,7 @@ def next_step(facts: Facts, speed: float = 1.0) -> Step:
 
     A ramp that is held is still taken back when harm is proven, and does nothing else.
     """
-    found = guardrails.decide(analysis.arm(facts.control), {"treatment": analysis.arm(facts.treatment)})
+    found = guardrails.decide(measures.arm(facts.control), {"treatment": measures.arm(facts.treatment)})
     gate = _gate(facts)
     doubts = _doubts(facts)
     numbers = _numbers(facts, found, gate)
@@ -106,12 +106,12 @@ def next_step(facts: Facts, speed: float = 1.0) -> Step:
 def _doubts(facts: Facts) -> list[str]:
     """Return why the numbers cannot be trusted, without what a person has set aside."""
     variants = [facts.control, facts.treatment]
-    split = analysis.split(variants)
+    split = measures.split(variants)
     units = sum(one["sums"]["units"] for one in variants)
-    rates = analysis.rating_rate(facts.control, facts.treatment)
+    rates = measures.rating_rate(facts.control, facts.treatment)
     found = {
         Reason.SPLIT: split.p_value is not None and split.p_value < health.SPLIT_HOLD,
-        Reason.MULTIPLE: units >= health.LEAST_UNITS and analysis.multiple_share(variants) > MULTIPLE_HOLD,
+        Reason.MULTIPLE: units >= health.LEAST_UNITS and measures.multiple_share(variants) > MULTIPLE_HOLD,
         # A tenth more or less at p < .05 is for people to see: looked at every half minute it would stop healthy ones.
         Reason.RATING_RATE: rates is not None and rates["p_value"] < health.RATING_ALARM,
         Reason.NO_TRAFFIC: facts.quiet_for >= QUIET,
@@ -121,7 +121,7 @@ def _doubts(facts: Facts) -> list[str]:
 
 def _gate(facts: Facts) -> Gate:
     """Return the gate of the stage: enough clean requests while it is small, then approval that is not much lower."""
-    control, treatment = analysis.arm(facts.control), analysis.arm(facts.treatment)
+    control, treatment = measures.arm(facts.control), measures.arm(facts.treatment)
     if facts.is_last:
         return _not_worse(control, treatment, LOSS_AT_LAST)
     if facts.stage.share_bp >= SMALL_SHARE_BP:
@@ -143,7 +143,7 @@ def _clean(control: Arm, treatment: Arm) -> Gate:
     requests = min(control[Metric.SUCCESS].events, treatment[Metric.SUCCESS].events)
     suspects = [
         metric.value
-        for metric, is_bad in ((Metric.SUCCESS, _is_lower), (Metric.LATENCY, _is_higher))
+        for metric, is_bad in ((Metric.SUCCESS, _is_lower), (Metric.FORMAT, _is_lower), (Metric.LATENCY, _is_higher))
         if _is_suspect(control[metric], treatment[metric], is_bad)
     ]
     numbers = {"requests": requests, "least_requests": LEAST_REQUESTS, "suspects": suspects}
@@ -166,16 +166,16 @@ def _is_higher(low: float, high: float) -> bool:
 
 def _numbers(facts: Facts, found: Decision, gate: Gate) -> Json:
     """Return everything that decided, as JSON keeps it."""
-    split = analysis.split([facts.control, facts.treatment])
+    split = measures.split([facts.control, facts.treatment])
     return {
         "control": facts.control["sums"],
         "treatment": facts.treatment["sums"],
-        "guard": [{**asdict(one), "upper": analysis.finite(one.upper)} for one in found.findings],
+        "guard": [{**asdict(one), "upper": measures.finite(one.upper)} for one in found.findings],
         "split_p_value": split.p_value,
         "split_below": health.SPLIT_HOLD,
-        "multiple_share": analysis.multiple_share([facts.control, facts.treatment]),
+        "multiple_share": measures.multiple_share([facts.control, facts.treatment]),
         "multiple_above": MULTIPLE_HOLD,
-        "rating_rate": analysis.rating_rate(facts.control, facts.treatment),
+        "rating_rate": measures.rating_rate(facts.control, facts.treatment),
         "quiet_for_s": facts.quiet_for.total_seconds(),
         "in_stage_s": facts.in_stage.total_seconds(),
         "min_dwell_s": facts.stage.min_dwell_s,
@@ -186,4 +186,4 @@ def _numbers(facts: Facts, found: Decision, gate: Gate) -> Json:
 
 def _finite_range(numbers: Json) -> Json:
     limits = numbers.get("range")
-    return {**numbers, "range": [analysis.finite(one) for one in limits]} if limits else numbers
+    return {**numbers, "range": [measures.finite(one) for one in limits]} if limits else numbers

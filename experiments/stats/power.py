@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from experiments.stats.distributions import normal_quantile
+from experiments.stats.distributions import normal_cdf, normal_quantile
 
 ALWAYS_VALID = 2.1
 """So many times the ratings let an interval that may be read at any time prove the same difference as often."""
@@ -53,10 +53,45 @@ def days_to_decision(needed: int, variants: int, ratings: int, watched: timedelt
     """
     if needed <= already:
         return 0
-    if watched < LEAST_BASELINE or ratings < LEAST_RATINGS:
+    if baseline_lacking(ratings, watched) is not None:
         return None
-    per_day = ratings / (watched / timedelta(days=1))
-    return math.ceil((needed - already) * variants / per_day)
+    return math.ceil((needed - already) * variants / ratings_per_day(ratings, watched))
+
+
+def baseline_lacking(ratings: int, watched: timedelta) -> tuple[float, int] | None:
+    """Return the hours and ratings that are lacking until traffic says something about days to come; None if nothing."""
+    hours = max(0.0, (LEAST_BASELINE - watched) / timedelta(hours=1))
+    lacking = hours, max(0, LEAST_RATINGS - ratings)
+    return lacking if any(lacking) else None
+
+
+def ratings_per_day(ratings: int, watched: timedelta) -> float:
+    """Return how many ratings came in a day."""
+    return ratings / (watched / timedelta(days=1))
+
+
+def days_left(planned: int, ratings: int, watched: timedelta) -> int | None:
+    """Return in how many whole days there are as many ratings as were planned; None while that is unknown."""
+    if ratings >= planned:
+        return 0
+    if baseline_lacking(ratings, watched) is not None:
+        return None
+    return math.ceil((planned - ratings) / ratings_per_day(ratings, watched))
+
+
+def power_of(base: float, change: float, ratings: float, *, alpha: float = 0.05, design_effect: float = 1.0) -> float:
+    """Return the probability that `ratings` of each variant show `base` + `change` against `base`, two-sided.
+
+    Φ(|change| / error - z_{1-α/2}), the equation of `ratings_per_variant` solved for the power; 0.0 without ratings. Raises
+    ValueError where either share is not inside 0..1.
+    """
+    other = base + change
+    if not (0 <= base <= 1 and 0 <= other <= 1):
+        raise ValueError(f"Not shares: {base} and {other}.")
+    variance = (base * (1 - base) + other * (1 - other)) * design_effect
+    if ratings <= 0 or not variance:
+        return float(ratings > 0 and change != 0)
+    return normal_cdf(abs(change) / math.sqrt(variance / ratings) - normal_quantile(1 - alpha / 2))
 
 
 def _scale(alpha: float, power: float) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
@@ -20,8 +22,10 @@ from experiments.services import lifecycle
 from experiments.services.analysis import analyse, analyse_all, computed
 from experiments.services.hours import Served
 from experiments.services.rollups import Observation, add_observations
+from experiments.stats.skewed import winsorised
 from experiments.tasks import analyse as task
 from promptlab.accounts.access import SYSTEM
+from tests.experiments.test_rollups import served_by
 from tests.support.cast import Cast
 from tests.support.make import make_experiment, make_prompt
 
@@ -63,7 +67,10 @@ def test_a_healthy_pair_keeps_going(experiment: Experiment) -> None:
     assert change["range"][0] < 0.005 < change["range"][1]
     assert change["latency_ratio"][0] == pytest.approx(1.0)
     assert change["rating_rate"]["change"] == 0.0
-    assert found["split"] == {"p_value": 1.0, "is_wrong": False}
+    assert (found["split"]["p_value"], found["split"]["is_wrong"]) == (1.0, False)
+    assert found["split"]["shares"] == found["split"]["expected"] == {"control": 0.5, other.key: 0.5}
+    assert found["variants"]["control"]["downs_per_1000"] == 200
+    assert found["variants"]["control"]["wait_ms"]["p50"] == pytest.approx(300, rel=0.05)
     assert {one["metric"] for one in found["guardrails"]} == {"approval", "success", "latency"}
     assert found["days_to_decision"] > 0
 
@@ -143,13 +150,79 @@ def test_the_task_looks_at_what_runs_or_has_just_ended(cast: Cast, experiment: E
     assert analyse_all(START + timedelta(days=5)) == 0
 
 
+def test_at_the_planned_number_tests_are_made_once(cast: Cast) -> None:
+    with time_machine.travel(START, tick=False):
+        experiment = make_experiment(make_prompt(cast.team), running=True, weights=(3334, 3333, 3333))
+    experiment.planned_size = 600  # type: ignore[attr-defined]
+    control, one, other = experiment.variants.all()
+    add(users(control, 140, 50), users(one, 150, 40), users(other, 142, 48))
+    early = analyse(experiment, START + timedelta(days=3))
+    assert early is not None
+    plan = early.results["plan"]
+    assert (early.results["at_end"], plan["is_reached"], plan["ratings"]) == (None, False, 570)
+    assert (plan["ratings_per_day"], plan["days_to_end"], plan["unknown_until"]) == (190.0, 1, None)
+    assert 0 < plan["shows_at_end"] < plan["shows_now"]
+    assert 0 < plan["power_at_end"] < 1
+    add(users(control, 10, 5, "b"), users(one, 14, 1, "b"))
+    last = analyse(experiment, START + timedelta(days=4))
+    assert last is not None
+    end = last.results["at_end"]
+    by_holm = [(test["variant"], test["p_value"], test["adjusted_p_value"]) for test in end["primary"]]
+    assert [key for key, _, _ in by_holm] == [one.key, other.key]
+    assert by_holm[0][2] == pytest.approx(2 * by_holm[0][1])
+    assert by_holm[1][2] == pytest.approx(max(by_holm[1][1], by_holm[0][2]))
+    assert {test["metric"] for test in end["secondary"]} == {"success", "latency"}
+    assert all(test["adjusted_p_value"] >= test["p_value"] for test in end["secondary"])
+    assert last.verdict == "no_difference"
+    add(users(other, 0, 60, "late"))
+    after = analyse(experiment, START + timedelta(days=5))
+    assert after is not None
+    assert after.results["at_end"] == end, "looked at once more it would err more often"
+    assert json.loads(json.dumps(computed(after.inputs))) == after.results
+
+
+def test_the_dearest_units_are_held_down_and_read_once_a_day(
+    experiment: Experiment, django_assert_num_queries: Any
+) -> None:
+    control, other = experiment.variants.all()
+    bills = {key: [Decimal(n % 17 + 1) / 1000 for n in range(1100)] for key in ("control", other.key)}
+    bills[other.key][7] = Decimal(90)
+    for variant in (control, other):
+        served = served_by(variant)
+        costs = enumerate(bills[variant.key])
+        with transaction.atomic():
+            add_observations(
+                [Observation(served, f"{variant.key}{n}", START, requests=1, cost_usd=c) for n, c in costs]
+            )
+    snapshot = analyse(experiment, START + HOUR)
+    assert snapshot is not None
+    held_down = snapshot.inputs["costs"]["moments"]
+    for key, of_units in bills.items():
+        expected = asdict(winsorised((1, float(cost)) for cost in of_units))
+        assert held_down[key] == {name: pytest.approx(number) for name, number in expected.items()}
+    assert snapshot.results["variants"][other.key]["cost_per_request"] > 0.08
+    low, high = snapshot.results["changes"][other.key]["cost_range"]
+    assert -0.01 < low < 0 < high < 0.01
+    add(users(control, 1, 0))
+    with django_assert_num_queries(6):
+        analyse(experiment, START + 2 * HOUR)
+
+
+def test_what_took_part_once_is_not_compared_any_more(experiment: Experiment) -> None:
+    Variant.objects.filter(experiment=experiment, is_control=False).update(weight_bp=0)
+    experiment = Experiment.objects.get(pk=experiment.pk)
+    snapshot = analyse(experiment, START + HOUR)
+    assert snapshot is not None
+    assert (list(snapshot.results["variants"]), snapshot.results["changes"]) == (["control"], {})
+
+
 def test_results_hold_the_newest_analysis_of_the_phase(experiment: Experiment) -> None:
     assert as_json(results(experiment))["analysis"] is None
     analyse(experiment, START + 2 * HOUR)
     add(users(experiment.variants.get(is_control=True), 5, 5))
     analyse(experiment, START + 3 * HOUR)
     found = as_json(results(experiment))["analysis"]
-    assert (found["as_of"], found["code_version"], found["verdict"]) == ("2026-03-01T12:00:00+00:00", "1", "too_early")
+    assert (found["as_of"], found["code_version"], found["verdict"]) == ("2026-03-01T12:00:00+00:00", "2", "too_early")
     assert found["variants"]["control"]["ratings"] == 10
     Experiment.objects.update(phase=2)
     experiment.refresh_from_db()

@@ -75,7 +75,8 @@ def make_prompt(
 
 def make_version(prompt: Prompt, text: str = "", **fields: Any) -> Version:
     """Return the next version of a prompt."""
-    content = content_of(text=text or f"Hello {{{{name}}}}, take {next(_numbers)}.", model=fields.pop("model", ""))
+    said = {name: fields.pop(name) for name in SETTINGS if name in fields}
+    content = content_of(text=text or f"Hello {{{{name}}}}, take {next(_numbers)}.", **said)
     version, _ = authoring.create_version(SYSTEM, prompt, content, **fields)
     return version
 

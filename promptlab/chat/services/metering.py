@@ -11,6 +11,7 @@ from django.utils import timezone
 from experiments.services.hours import Served
 from experiments.services.rollups import Observation, add_observations
 from promptlab.chat.models import Message
+from promptlab.chat.services import formats
 from promptlab.lib.batches import in_batches
 from promptlab.lib.logs import get_logger
 from prompts.services import usage
@@ -43,7 +44,8 @@ def _roll_up_batch(limit: int) -> int:
     waiting = waiting.select_related("version").only(*SERVED, *MEASURED)
     answers: list[Message] = list(waiting[:limit])
     if answers:
-        add_observations([one for one in map(observation_of, answers) if one])
+        kept = formats.kept(answers)
+        add_observations([one for answer in answers if (one := observation_of(answer, kept.get(answer.pk)))])
         usage.count(answers=Counter(use for use in map(_use_of, answers) if use))
         Message.objects.filter(pk__in=[answer.pk for answer in answers]).update(rolled_up_at=timezone.now())
     return len(answers)
@@ -72,8 +74,11 @@ def served_by(message: Message) -> Served | None:
     )
 
 
-def observation_of(answer: Message) -> Observation | None:
-    """Return what an ended answer adds, None where nothing counts. Shown: its first word reached the caller."""
+def observation_of(answer: Message, keeps_format: bool | None = None) -> Observation | None:
+    """Return what an ended answer adds, None where nothing counts. Shown: its first word reached the caller.
+
+    `keeps_format` None: it had no format to keep, or nobody can say.
+    """
     served = served_by(answer)
     if served is None:
         return None
@@ -90,4 +95,6 @@ def observation_of(answer: Message) -> Observation | None:
         cost_usd=answer.cost_usd,
         is_unpriced=answer.cost_usd is None and not answer.is_external,
         latency_ms=answer.latency_ms or 0,
+        checked=int(keeps_format is not None),
+        misfits=int(keeps_format is False),
     )

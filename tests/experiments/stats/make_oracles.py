@@ -80,6 +80,7 @@ def of_scipy() -> Iterator[Case]:
         yield case("sample_ratio", [seen, weights], [found.statistic, found.pvalue], "scipy.stats.chisquare")
     yield from _welch()
     yield from _best()
+    yield from _long_tails()
 
 
 def _welch() -> Iterator[Case]:
@@ -119,11 +120,34 @@ def _best() -> Iterator[Case]:
         yield case("chances_to_be_best", [list(ups), list(ratings)], chances, "scipy.integrate.quad")
 
 
+def _long_tails() -> Iterator[Case]:
+    """Yield sums of units whose largest are held down, and quantiles of waits that are known by bucket alone."""
+    import numpy
+    from scipy.stats.mstats import winsorize
+
+    for seed, (size, kept) in enumerate(((1000, 0.999), (40, 0.95), (300, 0.99))):
+        chance = random.Random(seed)
+        rows = [(1 + int(3 * chance.random()), round(chance.lognormvariate(-6, 1.5), 9)) for _ in range(size)]
+        held = numpy.asarray(winsorize(numpy.array([total for _, total in rows]), limits=(0, 1 - kept)))
+        events = numpy.array([number for number, _ in rows])
+        sums = [held.sum(), (held**2).sum(), (events * held).sum(), (held**2 / events).sum()]
+        yield case("winsorised", [rows, kept], sums, "scipy.stats.mstats.winsorize")
+    for seed, size in enumerate((7, 200, 5000)):
+        chance = random.Random(seed)
+        buckets = [min(111, max(0, int(chance.gauss(45, 9)))) for _ in range(size)]
+        middles = numpy.array([16 * 2 ** ((one + 0.5) / 8) for one in buckets])
+        counts = {str(one): buckets.count(one) for one in sorted(set(buckets))}
+        for share in (0.5, 0.95, 0.99):
+            found = numpy.quantile(middles, share, method="inverted_cdf")
+            yield case("quantile_ms", [counts, share], found, "numpy.quantile inverted_cdf")
+
+
 def of_statsmodels() -> Iterator[Case]:
-    """Yield intervals of shares, adjusted p-values, and the cluster-robust variance of a mean from raw events."""
+    """Yield intervals of shares, adjusted p-values, power, and the cluster-robust variance of a mean from raw events."""
     import numpy
     from statsmodels.api import OLS
     from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.power import normal_power_het
     from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
     for ups, ratings in ((0, 10), (5, 9), (30, 30), (240, 300), (9999, 10000), (1, 1)):
@@ -143,6 +167,11 @@ def of_statsmodels() -> Iterator[Case]:
         given = [round(chance.random() ** 3, 6) for _ in range(size)]
         for name, method in (("holm", "holm"), ("benjamini_hochberg", "fdr_bh")):
             yield case(name, [given], multipletests(given, method=method)[1], f"statsmodels multipletests {method}")
+    for base, change, size in ((0.8, -0.05, 1091), (0.8, -0.05, 90), (0.7, 0.02, 4000), (0.95, -0.2, 60)):
+        spread = sqrt(base * (1 - base) + (base + change) * (1 - base - change))
+        # The other tail of a two-sided test is no power: it would find the opposite.
+        found = normal_power_het(abs(change), size, 0.025, spread, spread, alternative="larger")
+        yield case("power_of", [base, change, size], found, "statsmodels normal_power_het")
     for seed, (count, most) in enumerate(((20, 1), (35, 4), (300, 7), (2, 3), (150, 12))):
         rows = units(seed, count, most, 0.7)
         events = [float(at < total) for number, total in rows for at in range(number)]

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from experiments.stats import comparison, distributions, health, moments, multiplicity, proportion, sequential
+from experiments.stats import (
+    comparison,
+    distributions,
+    health,
+    histogram,
+    moments,
+    multiplicity,
+    power,
+    proportion,
+    sequential,
+    skewed,
+)  # fmt: skip
 from experiments.stats.moments import Moments, independent
 from tests.experiments.stats.make_oracles import FILE, Case, found_here
 
@@ -31,6 +42,11 @@ def _best(ups: list[int], ratings: list[int]) -> tuple[float, ...]:
     return comparison.chances_to_be_best([independent(n, up) for up, n in zip(ups, ratings, strict=True)])
 
 
+def _winsorised(rows: list[tuple[int, float]], kept: float) -> tuple[float | None, ...]:
+    found = skewed.winsorised(rows, kept)
+    return found.total, found.total_sq, found.events_total, found.squares
+
+
 OURS: dict[str, Callable[..., Any]] = {
     "normal_cdf": distributions.normal_cdf,
     "normal_quantile": distributions.normal_quantile,
@@ -47,6 +63,9 @@ OURS: dict[str, Callable[..., Any]] = {
     "benjamini_hochberg": multiplicity.benjamini_hochberg,
     "clustered_variance": lambda sums: moments.clustered_variance(Moments(*sums)),
     "two_sided_half_width": sequential.two_sided_half_width,
+    "power_of": power.power_of,
+    "quantile_ms": histogram.quantile_ms,
+    "winsorised": _winsorised,
 }
 
 

@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from experiments.stats.power import days_to_decision, detectable_drop, ratings_per_variant
+from experiments.stats.power import (
+    baseline_lacking,
+    days_left,
+    days_to_decision,
+    detectable_drop,
+    power_of,
+    ratings_per_variant,
+)
 
 
 @pytest.mark.parametrize(("points", "ratings"), [(1, 25_580), (2, 6_507), (3, 2_940), (5, 1_091), (10, 291), (20, 79)])
@@ -54,3 +61,19 @@ def test_differences_that_cannot_be_are_refused(base: float, change: float) -> N
 def test_days_to_decision(watched: timedelta, ratings: int, already: int, days: int | None) -> None:
     """1,091 ratings of each of two texts at 200 a day take 11 days; too short a look says nothing."""
     assert days_to_decision(1091, 2, ratings, watched, already=already) == days
+
+
+def test_power_is_what_the_ratings_were_planned_for() -> None:
+    assert power_of(0.8, -0.05, ratings_per_variant(0.8, -0.05)) == pytest.approx(0.8, abs=1e-3)
+    assert power_of(0.8, -0.05, 2182, design_effect=2) == pytest.approx(0.8, abs=1e-3)
+    assert (power_of(0.8, -0.05, 0), power_of(1, 0, 10)) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="Not shares"):
+        power_of(0.8, 0.3, 10)
+
+
+def test_days_to_the_planned_number_are_unknown_at_first() -> None:
+    assert baseline_lacking(40, timedelta(hours=18)) == (6.0, 60)
+    assert baseline_lacking(100, timedelta(days=1)) is None
+    assert days_left(1000, 40, timedelta(hours=18)) is None
+    assert days_left(1000, 400, timedelta(days=2)) == 3
+    assert days_left(1000, 1000, timedelta()) == 0
