@@ -35,7 +35,7 @@ from experiments.stats.moments import independent
 
 PATH = "/prompts/bench/deployed?environment=production"
 WITHIN_S = 5.0
-PATIENCE_S = 210.0
+PATIENCE_S = 600.0
 Json = dict[str, Any]
 
 
@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2, help="web processes")
     parser.add_argument("--workers", type=int, default=2, help="Celery workers beside them")
-    parser.add_argument("--factor", type=float, default=2500.0, help="RAMP_TIME_FACTOR")
+    parser.add_argument("--factor", type=float, default=1500.0, help="RAMP_TIME_FACTOR")
     parser.add_argument("--rate", type=float, default=200.0, help="ratings a second at most")
     parser.add_argument("--only", choices=("bad", "good"), help="one of the two")
     options = parser.parse_args()
