@@ -60,13 +60,26 @@ def test_the_main_path_works_with_no_redis_at_all(tmp_path: Path) -> None:
         assert httpx.get(f"{server.base}/readyz").json()["degraded_by"] == ["redis"]
 
 
-def test_limits_hold_in_the_process_without_redis(tmp_path: Path) -> None:
-    with LiveServer(tmp_path, redis_url="redis://127.0.0.1:9/0", with_worker=False) as server:
+def test_a_redis_killed_in_the_middle_ends_no_answer_and_no_limit(tmp_path: Path, valkey: LocalValkey) -> None:
+    """docs/operations.md: a process counts anew at its share, so that a key has at most twice its quota."""
+    quota, before = 6, 3
+    with LiveServer(tmp_path, redis_url=f"unix://{tmp_path / 'v.sock'}", with_worker=False) as server:
         server.python(PEOPLE)
-        options = ["--team", "Acme", "--name", "few", "--scopes", "read", "--calls-per-hour", "5"]
+        options = ["--team", "Acme", "--name", "few", "--scopes", "chat", "--calls-per-hour", str(quota)]
         client = httpx.Client(base_url=server.base, headers={"X-API-Key": server.manage("issue_key", *options)})
-        statuses = [client.get("/prompts").status_code for _ in range(7)]
-        assert statuses == [200] * 5 + [429] * 2
+        body: dict[str, object] = {"message": "one two three " * 20, "model": "echo-slow"}
+        for _ in range(before - 1):
+            assert client.post("/generate", json={"prompt": "Hi", "cache": 60}).status_code == 200
+        with client.stream("POST", "/chat", json=body) as answer:
+            events = answer.iter_lines()
+            assert next(events).startswith("data: ")
+            os.kill(redis.Redis(unix_socket_path=str(tmp_path / "v.sock")).info("server")["process_id"], signal.SIGKILL)
+            statuses = [client.post("/generate", json={"prompt": "Hi", "cache": 60}).status_code for _ in range(9)]
+            done = [json.loads(line[6:]) for line in events if line.startswith("data: ")][-1]
+        assert statuses == [200] * quota + [429] * 3
+        assert done["done"] and done["output_tokens"] > 50
+        ready = httpx.get(f"{server.base}/readyz")
+        assert (ready.status_code, ready.json()["degraded_by"]) == (200, ["redis"])
 
 
 def test_a_stopped_redis_costs_one_short_wait(tmp_path: Path, valkey: LocalValkey) -> None:
