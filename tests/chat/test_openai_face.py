@@ -121,6 +121,9 @@ def test_a_body_that_is_too_large_is_said_to_be(desk: Desk) -> None:
     content = b'{"model": "' + b"x" * 4_000_001 + b'"}'
     answer = desk.send("POST", "/v1/chat/completions", content=content)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(desk.client, model="x" * 4_000_001)
+    assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
 
 
 MISSING = {

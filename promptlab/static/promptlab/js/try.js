@@ -18,8 +18,8 @@ async function say() {
   let problem = "";
   try {
     problem = await answer(said, words[1].querySelector(".said"));
-  } catch {
-    problem = form.dataset.broken;
+  } catch (thrown) {
+    problem = thrown instanceof Element ? thrown : form.dataset.broken;
     words.forEach((one) => one.remove());
   }
   button.disabled = false;
@@ -35,9 +35,9 @@ async function answer(said, place) {
     method: "POST", body: said, credentials: "same-origin", headers: { Accept: "text/event-stream" },
   });
   if (!reply.ok || !reply.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-    // Not an answer but a page that says why.
+    // Not an answer but a page that says what is wrong with what was said; or that somebody was signed out.
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-    throw new Error(page.title);
+    throw page.querySelector("#say-form .problems") ?? new Error(page.title);
   }
   let last = { error: form.dataset.broken };
   for await (const event of events(reply.body.getReader())) {
@@ -88,6 +88,10 @@ function turn(kind, text, who) {
 }
 
 function complain(problem) {
+  if (problem instanceof Element) {
+    form.prepend(document.adoptNode(problem));
+    return;
+  }
   const note = document.createElement("p");
   note.className = "note problems";
   note.setAttribute("role", "alert");
