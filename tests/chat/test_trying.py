@@ -213,6 +213,17 @@ def test_nobody_sees_or_changes_the_talks_of_others(cast: Cast, prompt: Prompt) 
     assert not Feedback.objects.exists()
 
 
+@pytest.mark.parametrize("accept", ["text/html", "text/event-stream"])
+def test_a_person_tries_only_so_often_in_an_hour(cast: Cast, prompt: Prompt, settings: Any, accept: str) -> None:
+    settings.RATE_LIMIT_TRIES_PER_HOUR = 1
+    assert say(signed_in(cast.ann), prompt).status_code == say(signed_in(cast.vic), prompt).status_code == 302
+    said = {"message": "Again", "blank_name": "Ann"}
+    reply: Any = signed_in(cast.ann).post(f"{TRY}?prompt={prompt.pk}", said, headers={"Accept": accept})
+    body = b"".join(reply.streaming_content if reply.streaming else [reply.content]).decode()
+    assert "More than 1 tries in 60 minutes" in body
+    assert Message.objects.answers().count() == 2
+
+
 def test_the_page_says_what_is_missing(cast: Cast) -> None:
     html = signed_in(cast.ann).get(TRY).content.decode()
     assert "There is no prompt to try yet" in html and "Write a prompt" in html

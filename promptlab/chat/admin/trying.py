@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -36,6 +37,7 @@ from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, prepare
 from promptlab.lib import problem, sse
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
 from promptlab.lib.logs import get_logger
+from promptlab.lib.ratelimit import Limit, check
 from promptlab.lib.threads import run_db
 from prompts import resolve
 from prompts.errors import NotDeployed, VersionNotFound
@@ -166,7 +168,9 @@ class TryPages(HouseAdmin):
     def _whole(self, request: HttpRequest, trial: Trial, form: SayForm) -> tuple[HttpResponse | None, Trial]:
         """Have the whole answer and go where it stands. None: the page says what is wrong, with what was typed."""
         try:
-            with Place(_place(request)):
+            who = _who(request)
+            check(_tries(), who).enforce()
+            with Place(who):
                 plan = prepare_turn(acting(request), _turn(trial, form))
                 trial = replace(trial, talk=trial.talk or self._talk(request, plan.answer.conversation_id))
                 answer_whole(plan)
@@ -181,7 +185,7 @@ class TryPages(HouseAdmin):
     def _streamed(self, request: HttpRequest, trial: Trial, form: SayForm) -> HttpResponse:
         """Tell the answer as it is written."""
         turn = _turn(trial, form)
-        return event_response(request, self._told(acting(request), _place(request), turn, trial.talk), leave_loop)
+        return event_response(request, self._told(acting(request), _who(request), turn, trial.talk), leave_loop)
 
     async def _told(
         self, actor: Principal, who: str, turn: TurnInput, talk: Conversation | None
@@ -189,6 +193,7 @@ class TryPages(HouseAdmin):
         """Yield the pieces of an answer, then where it stands; or what went wrong, and where its row stands if it has one."""
         url = self.url("talk", talk.pk) if talk else ""
         try:
+            (await run_db(check, _tries(), who)).enforce()
             with Place(who):
                 plan = await run_db(prepare_turn, actor, turn)
                 url = self.url("talk", plan.answer.conversation_id)
@@ -324,8 +329,13 @@ def _filled_before(talk: Conversation | None) -> Mapping[str, Any]:
     return last.variables if last else {}
 
 
-def _place(request: HttpRequest) -> str:
+def _who(request: HttpRequest) -> str:
     return f"user:{acting(request).user_id}"
+
+
+def _tries() -> Limit:
+    """Return how often a person may try something: nobody else limits what they ask of models."""
+    return Limit("tries", settings.RATE_LIMIT_TRIES_PER_HOUR, of="tries")
 
 
 def _address(page: str, trial: Trial) -> str:
