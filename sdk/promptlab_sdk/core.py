@@ -303,12 +303,11 @@ class Core:
             except Exception:  # A faulty callback must not keep the others from hearing.
                 log.exception("on_change raised")
 
-    def _send(self, kind: Kind, events: Sequence[dict[str, JSON]]) -> None:
-        if kind == "exposure":
-            self.source.expose(events)
-        else:
-            for event in events:
-                self.source.rate(event)
+    def _send(self, kind: Kind, events: Sequence[dict[str, JSON]]) -> int:
+        if kind == "rating":
+            return self.source.rate(events)
+        self.source.expose(events)
+        return 0
 
     def _is_remembered(self, who: tuple[JSON, ...]) -> bool:
         if who in self._shown:

@@ -28,14 +28,17 @@ MAX_PAUSE_S = 60.0
 
 Kind = Literal["rating", "exposure"]
 Event = tuple[Kind, dict[str, JSON]]
-Send = Callable[[Kind, Sequence[dict[str, JSON]]], None]
+Send = Callable[[Kind, Sequence[dict[str, JSON]]], int]
 
 
 class Outbox:
     """Events on their way. Its thread begins with the first event and ends when none is left."""
 
     def __init__(self, send: Send, *, max_queued: int = MAX_QUEUED, gather_s: float = GATHER_S) -> None:
-        """`send` hands in events of one kind and raises PromptLabError. It may be called again with the same ones."""
+        """`send` hands in events of one kind and returns how many were refused, or raises PromptLabError for all of them.
+
+        It may be called again with the same ones.
+        """
         self._send = send
         self._max_queued = max_queued
         self._gather_s = gather_s
@@ -141,8 +144,10 @@ class Outbox:
         kind, events = batch[0][0], [event for _, event in batch]
         keep, pause_s = False, None
         try:
-            self._send(kind, events)
-            self.counts["sent"] += len(events)
+            refused = self._send(kind, events)
+            self.counts["sent"] += len(events) - refused
+            if refused:
+                self._refused(kind, refused, "each by itself")
         except RateLimited as error:
             keep, pause_s = True, min(error.retry_after_s or 1.0, MAX_PAUSE_S)
         except ServiceUnavailable:
@@ -151,9 +156,9 @@ class Outbox:
             keep, pause_s = True, 0.0
             log.error("reports are refused, keeping them: kind=%s error=%s", kind, error)
         except PromptLabError as error:
-            self._refused(kind, len(events), error)
+            self._refused(kind, len(events), type(error).__name__)
         except Exception as error:  # noqa: BLE001  (whatever it is, the next batch must not suffer)
-            self._refused(kind, len(events), error)
+            self._refused(kind, len(events), type(error).__name__)
         with self._wake:
             self._sending = 0
             if keep and not self._closed:
@@ -161,13 +166,12 @@ class Outbox:
         return pause_s
 
     def _take(self) -> list[Event]:
-        """Take the longest run of one kind from the front. Ratings go one by one: the server takes no lists of them."""
+        """Take the longest run of one kind from the front."""
         batch: list[Event] = []
-        limit = MAX_BATCH if self._events and self._events[0][0] == "exposure" else 1
-        while self._events and len(batch) < limit and self._events[0][0] == (batch or self._events)[0][0]:
+        while self._events and len(batch) < MAX_BATCH and self._events[0][0] == (batch or self._events)[0][0]:
             batch.append(self._events.popleft())
         return batch
 
-    def _refused(self, kind: Kind, number: int, error: Exception) -> None:
+    def _refused(self, kind: Kind, number: int, why: str) -> None:
         self.counts["refused"] += number
-        log.error("reports were refused and dropped: kind=%s number=%d error=%s", kind, number, type(error).__name__)
+        log.error("reports were refused and dropped: kind=%s number=%d error=%s", kind, number, why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,12 +11,17 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
-from promptlab_sdk.errors import PromptLabError, PromptNotFound, ServiceUnavailable
+from promptlab_sdk.errors import PromptLabError, PromptNotFound, RateLimited, ServiceUnavailable, Unauthorized
 from promptlab_sdk.kernel.spec import JSON, Delivery, Message, PromptSpec, messages_from
 from promptlab_sdk.kernel.template import Missing
 from promptlab_sdk.memory import Loaded
 from promptlab_sdk.prompt import Messages, Prompt, local_spec
 from promptlab_sdk.transport import EventStream, Transport
+
+log = logging.getLogger("promptlab")
+
+PASSING = (RateLimited, ServiceUnavailable, Unauthorized)
+"""What keeps the server from taking a report now, and says nothing about the report."""
 
 PINNED_TTL_S = 24 * 60 * 60.0
 """How long a version asked for by number is kept: it cannot change, only disappear."""
@@ -82,8 +88,8 @@ class Source(Protocol):
     def fill(self, prompt: Prompt, values: Mapping[str, object], missing: Missing) -> tuple[str, tuple[Message, ...]]:
         """Return the text, or the messages, of a prompt that only the server can fill."""
 
-    def rate(self, rating: Report) -> None:
-        """Hand in feedback."""
+    def rate(self, ratings: Sequence[Report]) -> int:
+        """Hand in feedback and return how much of it was refused, each by itself."""
 
     def expose(self, exposures: Sequence[Report]) -> None:
         """Hand in who was shown what."""
@@ -160,14 +166,40 @@ class HttpSource:
         except (AttributeError, KeyError, TypeError) as error:
             raise ServiceUnavailable(f"PromptLab's answer is no filled prompt ({type(error).__name__}).") from error
 
-    def rate(self, rating: Report) -> None:
-        self._transport.post("/api/v1/feedback", rating)
+    def rate(self, ratings: Sequence[Report]) -> int:
+        if len(ratings) > 1:
+            try:
+                return _rejected(self._transport.post("/api/v1/feedback", {"items": ratings}))
+            except PASSING:
+                raise
+            except PromptLabError:
+                log.info("a list of ratings was refused as a whole, sending them one by one")
+        return sum(self._is_refused(rating) for rating in ratings)
+
+    def _is_refused(self, rating: Report) -> bool:
+        """Hand in one rating; what is wrong with it must not cost the others. Raises what passes."""
+        try:
+            self._transport.post("/api/v1/feedback", rating)
+        except PASSING:
+            raise
+        except PromptLabError as error:
+            log.info("a rating was refused: error=%s", type(error).__name__)
+            return True
+        return False
 
     def expose(self, exposures: Sequence[Report]) -> None:
         self._transport.post("/api/v1/exposures", exposures)
 
     def report(self, heartbeat: Report) -> None:
         self._transport.post("/api/v1/heartbeats", heartbeat)
+
+
+def _rejected(answer: JSON) -> int:
+    """Return how many of a list were refused. Raises Unauthorized where it is the key that may not: none is dropped."""
+    errors = answer.get("errors") or [] if isinstance(answer, dict) else []
+    if any(error.get("status") == 403 for error in errors if isinstance(error, dict)):
+        raise Unauthorized("The key may not rate some of these.", status=403)
+    return len(errors)
 
 
 class _HttpMovements:
@@ -201,7 +233,7 @@ class Nowhere:
     def fill(self, prompt: Prompt, values: Mapping[str, object], missing: Missing) -> tuple[str, tuple[Message, ...]]:
         raise ServiceUnavailable(f"Nobody fills {prompt.content.syntax} for a client that is offline or a fake.")
 
-    def rate(self, rating: Report) -> None:
+    def rate(self, ratings: Sequence[Report]) -> int:
         raise PromptLabError("This client is offline: feedback goes nowhere.")
 
     def expose(self, exposures: Sequence[Report]) -> None:
@@ -240,8 +272,9 @@ class FakeSource(Nowhere):
             raise PromptNotFound(f"The fake has no prompt {name!r}; it has {known}.")
         return loaded(Delivery(self._prompts[name], env or "production", revision=1))
 
-    def rate(self, rating: Report) -> None:
-        self.ratings.append(rating)
+    def rate(self, ratings: Sequence[Report]) -> int:
+        self.ratings += ratings
+        return 0
 
     def expose(self, exposures: Sequence[Report]) -> None:
         self.exposures += exposures

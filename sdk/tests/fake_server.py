@@ -234,7 +234,13 @@ class PromptServer:
         if fault is not None:
             return fault.status, {"Content-Type": fault.content_type, **fault.headers}, fault.body.encode()
         if request.method == "POST" and request.path == "/api/v1/feedback":
-            return _json(202, {"feedback_id": f"fb-{request.body['id']}"})
+            items = request.body.get("items", [request.body])
+            answers = [{"feedback_id": f"fb-{item['id']}"} for item in items]
+            refused = [place for place, item in enumerate(items) if item.get("message_id") == "nobody's"]
+            if "items" not in request.body:
+                return _json(404, {"code": "message_not_found"}) if refused else _json(202, answers[0])
+            errors = [{"index": place, "code": "message_not_found", "status": 404} for place in refused]
+            return _json(207 if errors else 202, {"items": answers, **({"errors": errors} if errors else {})})
         if request.path == "/api/v1/heartbeats":
             return 204, {}, b""
         if request.method == "POST":

@@ -43,7 +43,8 @@ def test_the_caller_waits_for_nothing(server: PromptServer, prompts: Prompts) ->
     assert prompts.status().queued == 50  # Handed in while not one of them was answered.
     server.gate.set()
     assert prompts.flush(20)
-    assert [request.body["message_id"] for request in server.requests] == [f"m{number}" for number in range(50)]
+    assert [said["message_id"] for said in ratings(server)] == [f"m{number}" for number in range(50)]
+    assert len(server.requests) <= 2  # What waits together is sent together.
 
 
 def test_what_the_server_cannot_take_now_is_sent_again_with_the_same_key(
@@ -70,8 +71,7 @@ def test_a_dead_server_gets_its_reports_when_it_is_back(server: PromptServer, pr
 def test_what_the_server_refuses_is_dropped_counted_and_logged_without_values(
     server: PromptServer, prompts: Prompts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.faults = [Fault(404, '{"detail": "No such message.", "code": "not_found"}')]
-    prompts.feedback("m1", "rating", 1, comment="secret")
+    prompts.feedback("nobody's", "rating", 1, comment="secret")
     prompts.feedback("m2", "rating", 1)
     assert prompts.flush(20)
     assert (prompts.status().refused, prompts.status().sent) == (1, 1)
@@ -81,7 +81,7 @@ def test_what_the_server_refuses_is_dropped_counted_and_logged_without_values(
 
 def test_the_queue_is_bounded_and_what_finds_no_room_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     gate = threading.Event()
-    outbox = Outbox(lambda kind, events: gate.wait(20) and None, max_queued=10, gather_s=0)
+    outbox = Outbox(lambda kind, events: gate.wait(20) and 0, max_queued=10, gather_s=0)
     with caplog.at_level(logging.WARNING, logger="promptlab"):
         for number in range(25):
             outbox.put("rating", {"id": number})
@@ -98,10 +98,11 @@ def test_reports_keep_their_order_through_a_failure(error: PromptLabError) -> No
     came: list[int] = []
     failures = [error]
 
-    def send(kind: str, events: object) -> None:
+    def send(kind: str, events: object) -> int:
         if failures:
             raise failures.pop()
         came.extend(event["id"] for event in events)  # type: ignore[attr-defined]
+        return 0
 
     outbox = Outbox(send, gather_s=0.01)
     for number in range(5):
@@ -114,10 +115,11 @@ def test_reports_keep_their_order_through_a_failure(error: PromptLabError) -> No
 def test_a_send_that_breaks_costs_its_batch_only() -> None:
     sent: list[object] = []
 
-    def send(kind: str, events: object) -> None:
+    def send(kind: str, events: object) -> int:
         if kind == "rating":
             raise ZeroDivisionError
         sent.append(events)
+        return 0
 
     outbox = Outbox(send, gather_s=0)
     outbox.put("rating", {"id": 1})
@@ -143,6 +145,30 @@ def test_close_does_not_wait_for_a_server_that_is_away(server: PromptServer, con
     prompts.close()
     assert prompts.status().dropped == 1
     assert our_threads() == []
+
+
+def ratings(server: PromptServer) -> list[dict[str, object]]:
+    bodies = [request.body for request in server.requests if request.path == "/api/v1/feedback"]
+    return [said for body in bodies for said in body.get("items", [body])]
+
+
+def test_what_is_wrong_with_one_costs_no_other(server: PromptServer, prompts: Prompts) -> None:
+    """A body that cannot be read at all is refused as a whole: then each is sent by itself."""
+    server.faults = [Fault(400)]
+    for message_id in ("m1", "nobody's", "m3"):
+        prompts.feedback(message_id, "rating", 1)
+    assert prompts.flush(20)
+    assert (prompts.status().refused, prompts.status().sent) == (1, 2)
+    assert [said["message_id"] for said in ratings(server)][3:] == ["m1", "nobody's", "m3"]
+
+
+def test_a_key_that_may_not_rate_loses_nothing(server: PromptServer, prompts: Prompts) -> None:
+    forbidden = '{"items": [null, null], "errors": [{"index": 0, "status": 403}, {"index": 1, "status": 403}]}'
+    server.faults = [Fault(207, forbidden)]
+    prompts.feedback("m1", "rating", 1)
+    prompts.feedback("m2", "rating", 1)
+    assert prompts.flush(20)
+    assert (prompts.status().refused, prompts.status().sent) == (0, 2)
 
 
 def exposures(server: PromptServer) -> list[dict[str, object]]:
@@ -193,7 +219,7 @@ def test_an_answer_of_ones_own_is_rated_by_its_text(server: PromptServer, prompt
     prompts.feedback(text, "rating", -1, user="user-2", key="k2")
     assert prompts.flush(20)
     base = {"receipt": "receipt-test-1", "metric": "rating"}
-    assert [request.body for request in server.requests if request.method == "POST"] == [
+    assert ratings(server) == [
         {**base, "value": 1, "id": "k1", "user": "user-1", "answer_id": "a1"},
         {**base, "value": -1, "id": "k2", "user": "user-2"},
     ]

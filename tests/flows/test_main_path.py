@@ -188,10 +188,16 @@ def test_nothing_is_lost_when_web_and_worker_are_killed(server: LiveServer) -> N
     before = client.get("/feedback/stats").json()["totals"]
     acknowledged, message_ids = rate_until_killed(server, client)
     begun = open_stream_and_kill(server, client)
+    application = Prompts.connect(server.base, api_key=key, cache_dir=False)
+    for number in range(20):
+        application.feedback(next(iter(message_ids)), "rating", -1, user=f"application-{number}")
+    assert not application.flush(0.2) and application.status().queued == 20
 
     server.start_web()
     server.start_worker()
     replay(client, acknowledged)
+    assert application.flush(60) and application.status().sent == 20
+    application.close()
 
     def all_ended() -> bool:
         state = client.get(f"/messages/{begun}").json()["state"]
@@ -204,7 +210,7 @@ def test_nothing_is_lost_when_web_and_worker_are_killed(server: LiveServer) -> N
     rolled = "from feedback.models import Feedback; print(Feedback.objects.filter(rolled_up_at=None).count())"
     server.wait_until(lambda: server.python(rolled) == "0", "some rating was not counted", 60)
     after = client.get("/feedback/stats").json()["totals"]
-    assert after["rated"] - before["rated"] == len(message_ids)
+    assert after["rated"] - before["rated"] == len(message_ids) + 20
     assert after["up"] - before["up"] == len(message_ids)
 
 
