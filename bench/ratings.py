@@ -1,5 +1,5 @@
 """Ratings a second, acknowledged after their commit, beside the same route without storing, a view that saves row by
-row, and COPY in batches; and how fast a worker attributes and adds them up.
+row, and COPY in batches; how fast a worker attributes and adds them up; and MLflow's and Phoenix's, where they run.
 
     .venv/bin/python tests/stores.py -- .venv/bin/python bench/ratings.py --database DATABASE_URL
 
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "sdk")]
 
+from elsewhere import Peer  # noqa: E402
 from servers import Server, manage, promptlab, serving  # noqa: E402
 
 ANSWERS = """
@@ -61,7 +62,9 @@ print(rows / (time.perf_counter() - started))
 """
 
 
-def burst(server: Server, path: str, bodies: Path, connections: int, seconds: int) -> tuple[dict[str, float], float]:
+def burst(
+    server: Server | Peer, path: str, bodies: Path, connections: int, seconds: int
+) -> tuple[dict[str, float], float]:
     """Send ratings; return what wrk tells, and the CPU time of the server for each, in microseconds."""
     with tempfile.NamedTemporaryFile("w", suffix=".headers") as headers:
         headers.write(f"X-API-Key: {server.key}\nContent-Type: application/json\n")
@@ -93,9 +96,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--answers", type=int, default=2000)
+    parser.add_argument("--mlflow", default="", metavar="URL", help="a running MLflow server")
+    parser.add_argument("--phoenix", default="", metavar="URL", help="a running Phoenix server")
     options = parser.parse_args()
     database = os.environ.get("DATABASE_URL", "") if options.database == "DATABASE_URL" else options.database
     rates: dict[str, list[float]] = {}
+    peers = [Peer(name, url) for name, url in (("MLflow", options.mlflow), ("Phoenix", options.phoenix)) if url]
     with promptlab(database) as ours, tempfile.TemporaryDirectory(prefix="promptlab-bench-") as name:
         uids = manage(ours.env, "shell", "--verbosity", "0", "-c", ANSWERS % options.answers).split()
         rows = {**ours.env, "BENCH_KEY": ours.key, "DJANGO_SETTINGS_MODULE": "promptlab.settings"}
@@ -104,7 +110,13 @@ def main() -> None:
             serving("rowwise:application", "/readyz", rows) as rowwise,
         ):
             unstored.key = rowwise.key = ours.key
+            bodies_of = {peer.name: peer.prepare(Path(name)) for peer in peers}
             for turn in range(options.rounds):
+                for peer in peers:
+                    found, _ = burst(peer, peer.path, bodies_of[peer.name], options.connections, options.seconds)
+                    rates.setdefault(peer.name, []).append(found["requests"] / found["seconds"])
+                    failed = f"p50 {found['p50_ms']:.1f} ms  failed {found['failed']:.0f}"
+                    print(f"{peer.name:12} {rates[peer.name][-1]:8.0f}/s  {failed}", flush=True)
                 for label, server in (("stored", ours), ("not stored", unstored), ("row by row", rowwise)):
                     bodies = write_bodies(Path(name), uids, 120_000, turn * 10 + len(label))
                     before = int(manage(ours.env, "shell", "--verbosity", "0", "-c", COUNT))
@@ -128,6 +140,9 @@ def main() -> None:
     print("\nmedians: " + ", ".join(f"{label} {rate:.0f}/s" for label, rate in best.items()))
     print(f"stored over not stored: {best['stored'] / best['not stored']:.2f} (goal 0.5)")
     print(f"stored over row by row: {best['stored'] / best['row by row']:.1f} (goal 10)")
+    for peer in ("MLflow", "Phoenix"):
+        times = f"{best['stored'] / best[peer]:.1f} (goal 20)" if peer in best else "left out, no address was given"
+        print(f"stored over {peer}: {times}")
     print(f"rolled up over stored:  {best['rolled up'] / best['stored']:.2f} (goal 1)")
 
 
