@@ -19,6 +19,8 @@ from promptlab.lib.metrics import Counter
 
 log = get_logger(__name__)
 set_aside = Counter("promptlab_ratings_set_aside_total", "Ratings that could not be added to the sums.")
+LATE_S = 60.0
+"""How long a rating may wait before a worker says so: they are too few then, or something holds it up."""
 PASSING = (OperationalError, InterfaceError, Conflict)
 """What the next sweep may not meet any more."""
 NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, "unit_id"))]
@@ -36,7 +38,16 @@ def roll_up_feedback(limit: int = 500) -> int:
     total = in_batches(_roll_up_batch, limit)
     if total:
         log.info("feedback_rolled_up", ratings=total)
+    oldest_s = oldest_waiting_s()
+    if oldest_s > LATE_S:
+        log.warning("ratings_late", oldest_s=round(oldest_s))
     return total
+
+
+def oldest_waiting_s() -> float:
+    """Return how long the rating at the front has waited to be added, in seconds; 0.0 when none waits."""
+    at = Feedback.objects.not_rolled_up().filter(dead_letter=None).values_list("updated_at", flat=True).first()
+    return max(0.0, (timezone.now() - at).total_seconds()) if at is not None else 0.0
 
 
 def _roll_up_batch(limit: int) -> int:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from experiments.models import Experiment, ExperimentUnit, HourRollup, Variant
 from experiments.services import lifecycle
 from feedback import tasks
 from feedback.models import Feedback
-from feedback.services.batch import roll_up_feedback
+from feedback.services.batch import oldest_waiting_s, roll_up_feedback
 from feedback.services.ingest import NewRating, accept
 from promptlab.accounts.access import SYSTEM
 from promptlab.chat.models import Message
@@ -158,6 +159,18 @@ def test_long_after_the_phase_it_is_kept_and_lands_on_what_was_shown(control: Va
     rate(message, 1)
     assert roll_up_feedback() == 1
     assert HourRollup.objects.get(variant=control, ratings=1).ups == 1
+
+
+def test_the_worker_says_when_ratings_wait_long(control: Variant, caplog: pytest.LogCaptureFixture) -> None:
+    rate(answered(control), 1)
+    assert 0 <= oldest_waiting_s() < 60
+    Feedback.objects.update(updated_at=timezone.now() - timedelta(minutes=5))
+    roll_up_feedback()  # its answer is not in the sums yet
+    assert "ratings_late" in caplog.text and 290 < oldest_waiting_s() < 400
+    caplog.clear()
+    roll_up_messages()
+    roll_up_feedback()
+    assert "ratings_late" not in caplog.text and oldest_waiting_s() == 0
 
 
 def test_it_goes_on_until_nothing_waits(control: Variant) -> None:
