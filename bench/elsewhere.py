@@ -20,7 +20,10 @@ RATINGS = 30_000
 
 @dataclass(slots=True)
 class Peer:
-    """A server that is asked to keep ratings of one answer. Its CPU time is nobody's here to tell."""
+    """A server that is asked to keep ratings of one answer. Its CPU time is nobody's here to tell.
+
+    Phoenix keeps them before it answers, as we do; "Phoenix, later" answers first, which is what it does unless asked.
+    """
 
     name: str
     url: str
@@ -36,7 +39,7 @@ class Peer:
 
     def prepare(self, folder: Path) -> Path:
         """Make an answer to rate there, and return the file of ratings, one a line."""
-        rating = {"MLflow": self._mlflow, "Phoenix": self._phoenix}[self.name]()
+        rating = self._mlflow() if self.name == "MLflow" else self._phoenix()
         path = folder / f"bodies-{self.name}"
         with path.open("w") as lines:
             for number in range(RATINGS):
@@ -68,7 +71,7 @@ class Peer:
             "/v1/projects/default/spans",
             {"data": [{**made, "start_time": AT, "end_time": AT, "status_code": "OK"}]},
         )
-        self.path = "/v1/span_annotations?sync=false"
+        self.path = f"/v1/span_annotations?sync={'true' if self.name == 'Phoenix' else 'false'}"
         return lambda rater, value: {
             "data": [
                 {
