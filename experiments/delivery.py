@@ -13,14 +13,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from django.db import InterfaceError, OperationalError
-from promptlab_sdk.kernel.assignment import ranges
-from promptlab_sdk.kernel.spec import Delivery, ExperimentSpec, PromptSpec, VariantSpec
+from promptlab_sdk.kernel.spec import Delivery, PromptSpec
 
 from experiments import moves, receipts
 from experiments.entries import Entries, Entry, Key
 from experiments.errors import ReceiptInvalid
-from experiments.models import Experiment, Variant
+from experiments.models import Variant
 from experiments.receipts import CHECKSUM_CHARACTERS, Receipt
+from experiments.specs import experiment_spec
 from experiments.stamps import encoded, stamped
 from promptlab.lib.errors import Conflict, Invalid
 from promptlab.lib.logs import get_logger
@@ -304,37 +304,3 @@ def _put_together(pointer: Deployment, variants: Sequence[Variant]) -> tuple[Seq
         log.error("variants_not_served", prompt=pointer.version.prompt.name, reason=error.detail)
         return _put_together(pointer, [])
     return variants, {one.version.pk: one.spec for one in found}
-
-
-def experiment_now(experiment: Experiment) -> ExperimentSpec:
-    """Return an experiment as it is now, in any state; "suspended" while its control is not what is live."""
-    variants = list(experiment.variants.select_related("version__prompt", "experiment"))
-    spec = experiment_spec(variants)
-    where = {"prompt_id": experiment.prompt_id, "environment_id": experiment.environment_id}
-    is_live = Deployment.objects.filter(**where, version_id=variants[0].version_id).exists()
-    return spec if is_live else replace(spec, state="suspended")
-
-
-def experiment_spec(variants: Sequence[Variant], specs: Mapping[int, PromptSpec] | None = None) -> ExperimentSpec:
-    """Return the wire shape of the experiment these variants belong to. Integer ranges, never weights.
-
-    `specs` has what each version says, by id; without it they say what was saved.
-    """
-    experiment = variants[0].experiment
-    owned = ranges([variant.weight_bp for variant in variants], experiment.coverage_bp)
-    return ExperimentSpec(
-        id=experiment.pk,
-        key=experiment.key,
-        phase=experiment.phase,
-        seed=experiment.seed,
-        state=experiment.state,
-        variants=tuple(
-            VariantSpec(
-                variant.key,
-                variant.is_control,
-                (slots,),
-                specs[variant.version_id] if specs else variant.version.spec,
-            )
-            for variant, slots in zip(variants, owned, strict=True)
-        ),
-    )

@@ -41,6 +41,31 @@ class ControlNotLive(Conflict):
     detail = "The control is version {control}, but {live} is live in {environment}. They must be the same."
 
 
+class NamespaceTaken(Conflict):
+    code = "namespace_taken"
+    detail = "In namespace {namespace} others have these slots: {taken}. Choose free ones, or end them first."
+
+
+class RunByRamp(Conflict):
+    code = "run_by_ramp"
+    detail = "A gradual launch decides who gets what here. End it first."
+
+
+class ModelOff(Conflict):
+    code = "model_off"
+    detail = "The model {model}, or its provider, is switched off. Switch it on, or choose another one."
+
+
+class ConcludedAlready(Conflict):
+    code = "concluded_already"
+    detail = "This experiment was concluded already: {outcome}. Set up another one to ask again."
+
+
+class NotAVersion(Conflict):
+    code = "not_a_version"
+    detail = "Variant {variant} is a version with another model. Save a version with that model, and put it live."
+
+
 class ReceiptInvalid(Invalid):
     code = "receipt_invalid"
     detail = "This receipt was not written here, or was changed on its way."

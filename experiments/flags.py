@@ -6,17 +6,18 @@ The answer comes from the same payload as a delivery's, so that it agrees with t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db.models import Q
 from django.utils import timezone
-from promptlab_sdk.kernel.assignment import assign
+from promptlab_sdk.kernel.assignment import Assignment, assign
 from promptlab_sdk.kernel.spec import Content, Delivery, ExperimentSpec, PromptSpec
 
+from experiments.deciding import decide
 from experiments.delivery import adeliver
 from experiments.entries import Entry
 from experiments.errors import ExperimentNotFound
@@ -27,7 +28,17 @@ from prompts.errors import NotDeployed
 
 K = TypeVar("K")
 V = TypeVar("V")
-SPLIT, STATIC, DISABLED = "SPLIT", "STATIC", "DISABLED"
+SPLIT, STATIC, DISABLED, MATCH = "SPLIT", "STATIC", "DISABLED", "TARGETING_MATCH"
+REASONS = {
+    "split": SPLIT,
+    "sticky": SPLIT,
+    "override": MATCH,
+    "outside": STATIC,
+    "namespace": STATIC,
+    "condition": STATIC,
+    "disabled": DISABLED,
+}
+"""Why somebody gets it -> OpenFeature's word."""
 DEFAULT = "default"
 """The variant of what everybody gets, where that is no variant of the experiment."""
 KEPT = 2_000
@@ -38,12 +49,13 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an experiment is, and its variants' keys by version number: none of which changes once it was started."""
+    """Where an experiment is, and its variants' keys by version number: none of which changes within a phase."""
 
     key: str
     environment: str
     prompt_name: str
     variants: dict[int, str] = field(default_factory=dict)
+    phase: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,7 @@ class Evaluation:
     variant: str
     prompt: PromptSpec | None
     phase: int | None = None
+    is_forced: bool = False
 
 
 class UnitMissing(Exception):
@@ -82,8 +95,11 @@ async def aplaces(team_id: int, environment: str) -> list[Place]:
     return await run_db(_find_all, team_id, environment)
 
 
-async def aevaluate(team_id: int, place: Place, unit_id: str) -> Evaluation:
-    """Return what a unit gets. No query while the payload is fresh. Raises UnitMissing where it matters who it is."""
+async def aevaluate(team_id: int, place: Place, unit_id: str, attributes: Mapping[str, Any]) -> Evaluation:
+    """Return what a unit gets. No query while the payload is fresh, one where units keep what they had.
+
+    Raises UnitMissing where it matters who it is.
+    """
     try:
         delivery = _without_texts(team_id, place, await adeliver(team_id, place.environment, place.prompt_name))
     except NotDeployed:
@@ -91,11 +107,19 @@ async def aevaluate(team_id: int, place: Place, unit_id: str) -> Evaluation:
     experiment = delivery.experiment
     if experiment is None or experiment.key != place.key:
         return Evaluation(place, DISABLED, place.variants.get(delivery.prompt.version, DEFAULT), delivery.prompt)
-    if experiment.state == "running" and not unit_id:
+    if experiment.phase != place.phase:
+        _places.pop((team_id, place.key), None)  # It may have other variants: whoever asks next reads them.
+    found = await _adecide(experiment, unit_id, attributes)
+    if found.reason == "no_unit":
         raise UnitMissing
-    found = assign(experiment, unit_id)
-    reason = {"split": SPLIT, "outside": STATIC}.get(found.reason, DISABLED)
-    return Evaluation(place, reason, found.variant.key, found.variant.prompt, experiment.phase)
+    variant = found.variant
+    return Evaluation(place, REASONS[found.reason], variant.key, variant.prompt, experiment.phase, found.is_forced)
+
+
+async def _adecide(experiment: ExperimentSpec, unit_id: str, attributes: Mapping[str, Any]) -> Assignment:
+    if experiment.is_sticky and unit_id:
+        return await run_db(decide, experiment, unit_id, attributes)
+    return assign(experiment, unit_id, attributes)
 
 
 def _find(team_id: int, key: str) -> Place:
@@ -117,8 +141,9 @@ def _find_all(team_id: int, environment: str) -> list[Place]:
 
 
 def _place(experiment: Experiment) -> Place:
-    variants = {one.version.number: one.key for one in experiment.variants.all()}
-    return Place(experiment.key, experiment.environment.name, experiment.prompt.name, variants)
+    # The control last: of variants with the same text it is the one that everybody gets.
+    variants = {one.version.number: one.key for one in reversed(experiment.variants.all())}
+    return Place(experiment.key, experiment.environment.name, experiment.prompt.name, variants, experiment.phase)
 
 
 def _without_texts(team_id: int, place: Place, entry: Entry) -> Delivery:

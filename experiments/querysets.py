@@ -20,7 +20,8 @@ class ExperimentQuerySet(OfTeam):
 
     def with_names(self) -> Self:
         """Return experiments with what a list shows of each: two queries."""
-        return self.select_related("prompt", "environment", "owner").prefetch_related("variants__version")
+        named = self.select_related("prompt", "environment", "owner", "namespace", "kept_variant")
+        return named.prefetch_related("variants__version")
 
 
 class VariantQuerySet(OfTeam):
@@ -30,7 +31,7 @@ class VariantQuerySet(OfTeam):
     def serving_in(self, environment_id: int) -> Self:
         """Return the variants of all experiments running or paused there, of each the control first, in one query."""
         where = self.filter(experiment__environment_id=environment_id, experiment__state__in=SERVING)
-        return where.select_related("experiment", "version__prompt").order_by("experiment_id", "position")
+        return where.select_related("experiment__namespace", "version__prompt").order_by("experiment_id", "position")
 
     def serving_on(self, prompt_id: int, environment_id: int) -> Self:
         """Return the variants of the experiment running or paused there, control first, in one query."""
@@ -40,7 +41,7 @@ class VariantQuerySet(OfTeam):
                 experiment__environment_id=environment_id,
                 experiment__state__in=SERVING,
             )
-            .select_related("experiment", "version__prompt")
+            .select_related("experiment__namespace", "version__prompt")
             .order_by("position")
         )
 

@@ -45,6 +45,11 @@ class Receipt:
     def is_shared(self) -> bool:
         return not self.answer
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether the unit was on the experiment's list for trying a variant out: it has no variant that counts."""
+        return bool(self.experiment_id) and not self.variant_id
+
 
 TYPES = {"str": str, "int": int}
 

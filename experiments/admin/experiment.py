@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -13,9 +14,19 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from experiments.admin.forms import PRODUCTION, ActForm, KillForm, SetUpForm, WhereForm, basis_points
+from experiments.admin.forms import (
+    PRODUCTION,
+    ActForm,
+    ConclusionForm,
+    KillForm,
+    PutLiveForm,
+    SetUpForm,
+    WhereForm,
+    basis_points,
+)
 from experiments.models import Experiment, Variant
-from experiments.services import lifecycle
+from experiments.services import checklist, concluding, lifecycle
+from experiments.services.concluding import Conclusion, PutLive
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link, sent
 from promptlab.lib.errors import NotFound
@@ -49,7 +60,7 @@ TITLES: dict[str, Any] = {
 CONSEQUENCES: dict[str, list[Any]] = {
     "start": [
         _("From now on, users in %(environment)s get one of the texts, always the same one for the same user."),
-        _("Texts and shares cannot be changed any more: that would spoil the result."),
+        _("Texts cannot be changed any more, and other shares begin a count of their own: that keeps the result true."),
     ],
     "pause": [_("Everybody gets the current text, and nothing is counted."), _("You can go on at any time.")],
     "resume": [_("The split goes on. Every user gets the same text as before the pause.")],
@@ -112,7 +123,10 @@ class ExperimentAdmin(HouseAdmin):
         return when(experiment.started_at)
 
     def own_urls(self) -> list[Any]:
-        return [self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
+        return [
+            self.own("<int:pk>/<str:verb>/act/", self.act_page, "act"),
+            self.own("<int:pk>/conclude/", self.conclude_page, "conclude"),
+        ]
 
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """Ask where first, then which texts. Nothing is written before the second page is sent."""
@@ -172,6 +186,8 @@ class ExperimentAdmin(HouseAdmin):
         actions = [
             {"label": LABELS[verb], "url": self.url("act", thing.pk, verb), "kind": _look(verb)} for verb in verbs
         ]
+        if thing.concluded_at is None and thing.state != State.DRAFT:
+            actions.insert(0, {"label": _("Decide"), "url": self.url("conclude", thing.pk), "kind": "primary"})
         return self.page(
             request,
             "admin/experiments/experiment.html",
@@ -180,11 +196,54 @@ class ExperimentAdmin(HouseAdmin):
             state_kind=KINDS[State(thing.state)],
             variants=[_variant_row(variant) for variant in thing.variants.all()],
             coverage=fmt_pct(thing.coverage_bp / 10_000, 2 if thing.coverage_bp % 100 else 0),
+            condition=json.dumps(thing.condition, ensure_ascii=False) if thing.condition else "",
+            testers=len(thing.overrides),
             prompt_url=reverse("admin:prompts_prompt_change", args=[thing.prompt_id]),
             results_url=results_url(thing, acting(request)),
             history_url=self.url("history", thing.pk) if self.may(request, "audit.read", thing) else "",
             actions=actions if may_run else [],
             is_waiting_for_publisher=bool(verbs) and not may_run,
+        )
+
+    def conclude_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask first what came of it, then what goes live. Nothing is written before the second page is sent."""
+        experiment = self.found(request, pk)
+        actor = self.demand(request, "experiment.run", experiment)
+        url = self.url("change", experiment.pk)
+        names = {"title": experiment.title, "environment": experiment.environment}
+        if request.method != "POST" and experiment.concluded_at is not None:
+            return self.said(request, gettext("%(title)s is concluded already. Nothing was changed.") % names, url)
+        asked = request.GET if "outcome" in request.GET else None
+        conclusion = ConclusionForm(asked, experiment=experiment)
+        shared = {
+            "title": _("Decide: %(title)s") % names,
+            "cancel_url": url,
+            "breadcrumbs": [self.list_crumb(), {"label": experiment.title, "url": url}],
+        }
+        if asked is None or not conclusion.is_valid():
+            lead = _("Three questions. On the next page you see what changes, before anything does.")
+            label = _("See what changes")
+            template = "admin/experiments/where.html"
+            return self.page(request, template, form=conclusion, lead=lead, submit_label=label, **shared)
+        said = conclusion.cleaned_data
+        kept = next(one for one in experiment.variants.all() if one.key == said["keep"])
+        form = None if kept.is_control else PutLiveForm(sent(request))
+
+        def act(filled: dict[str, Any]) -> HttpResponse:
+            put_live = filled.get("put_live", PutLive.NO)
+            # What applications send was looked at before it was started.
+            confirm = experiment.started_at is not None
+            decided = Conclusion(said["outcome"], said["lesson"], kept.key, put_live, confirm)
+            concluding.conclude(actor, experiment, decided)
+            return self.said(request, gettext("%(title)s is concluded.") % names, url)
+
+        return self.confirm(
+            request,
+            act,
+            form=form,
+            consequences=_consequences(experiment, kept, said),
+            submit_label=_("Conclude"),
+            **shared,
         )
 
     def act_page(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
@@ -196,14 +255,17 @@ class ExperimentAdmin(HouseAdmin):
         if request.method != "POST" and experiment.state in (State.STOPPED, State.KILLED):
             ended = gettext("%(title)s has ended already. Nothing was changed.") % {"title": experiment.title}
             return self.said(request, ended, self.url("change", experiment.pk))
+        points = checklist.checklist(experiment, by=actor) if verb == "start" else []
+        unmet = {one.point: one.detail for one in points if not one.is_met}
         if verb == "kill":
             form: Any = KillForm(sent(request))
         else:
             is_strict = verb == "start" and experiment.environment.name == PRODUCTION
-            form = ActForm(sent(request), is_strict=is_strict)
+            form = ActForm(sent(request), is_strict=is_strict, blanks=unmet.get("variables", ""))
 
         def act(filled: dict[str, Any]) -> HttpResponse:
-            lifecycle.VERBS[verb](actor, experiment, note=form.why())
+            confirmed = {"confirm": True} if filled.get("confirm") else {}
+            lifecycle.VERBS[verb](actor, experiment, note=form.why(), **confirmed)
             return self.said(request, DONE[verb] % {"title": experiment.title}, self.url("change", experiment.pk))
 
         names = {"title": experiment.title, "environment": experiment.environment}
@@ -214,12 +276,34 @@ class ExperimentAdmin(HouseAdmin):
             template="admin/experiments/act.html",
             title=TITLES[verb] % names,
             consequences=[sentence % names for sentence in CONSEQUENCES[verb]],
+            warnings=[detail for point, detail in unmet.items() if point != "variables"],
             submit_label=LABELS[verb],
             is_danger=verb in ("kill", "stop"),
             cancel_url=self.url("change", experiment.pk),
             breadcrumbs=[self.list_crumb(), {"label": experiment.title, "url": self.url("change", experiment.pk)}],
             variants=[_variant_row(variant) for variant in experiment.variants.all()] if verb == "start" else [],
         )
+
+
+def _consequences(experiment: Experiment, kept: Variant, said: dict[str, Any]) -> list[Any]:
+    """Return what a conclusion means, in sentences."""
+    facts = {
+        "outcome": Experiment.Outcome(said["outcome"]).label,
+        "text": str(kept),
+        "number": kept.version.number,
+        "environment": experiment.environment,
+        "lesson": said["lesson"],
+    }
+    sentences = [_("Outcome: %(outcome)s."), _("What we learned: %(lesson)s")]
+    if experiment.is_serving:
+        sentences.append(_("The experiment ends: everybody gets one text again."))
+    if kept.is_control:
+        sentences.append(_("%(text)s (v%(number)s) stays live in %(environment)s."))
+    else:
+        sentences.append(
+            _("%(text)s (v%(number)s) is the text that stays. Say below when it goes live in %(environment)s.")
+        )
+    return [sentence % facts for sentence in sentences]
 
 
 def _look(verb: str) -> str:

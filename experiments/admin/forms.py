@@ -10,6 +10,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from experiments.models import Experiment
+from experiments.services.concluding import SHORTEST_LESSON, PutLive
 from experiments.services.lifecycle import NewVariant
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, asks
@@ -187,8 +189,13 @@ class ActForm(HouseForm):
 
     note = forms.CharField(label=_("Why"), max_length=500, required=False, error_messages=asks(_("Say why.")))
 
-    def __init__(self, *args: Any, is_strict: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, is_strict: bool, blanks: str = "", **kwargs: Any) -> None:
+        """`blanks`: how the texts differ in what applications have to send; empty when they do not."""
         super().__init__(*args, **kwargs)
+        if blanks:
+            message = asks(_("Tick this once it is so."))
+            label = _("The applications send what all texts need")
+            self.fields["confirm"] = forms.BooleanField(label=label, help_text=blanks, error_messages=message)
         if is_strict:
             self.fields["note"].required = True
             message = asks(_("Tick this once it is so."))
@@ -208,6 +215,44 @@ class KillForm(HouseForm):
     def why(self) -> str:
         """Return the reason as one text."""
         return ": ".join(filter(None, [self.cleaned_data["reason"], self.cleaned_data["note"]]))
+
+
+class ConclusionForm(HouseForm):
+    """The first page of a conclusion: what came of it. It only looks, so it is sent by GET. Nothing is chosen beforehand."""
+
+    outcome = forms.ChoiceField(
+        label=_("How did it end?"),
+        choices=[("", _("Choose")), *Experiment.Outcome.choices],
+        error_messages=asks(_("Say how it ended.")),
+    )
+    lesson = forms.CharField(
+        label=_("What we learned"),
+        max_length=1_000,
+        min_length=SHORTEST_LESSON,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages=asks(_("Say what you learned.")),
+    )
+    keep = forms.ChoiceField(label=_("Which text stays?"), error_messages=asks(_("Choose the text that stays.")))
+
+    def __init__(self, *args: Any, experiment: Experiment, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        texts = [(one.key, f"{one} – v{one.version.number}") for one in experiment.variants.all()]
+        self.fields["keep"].choices = [("", _("Choose")), *texts]  # type: ignore[attr-defined]
+
+
+class PutLiveForm(HouseForm):
+    """The second page: what becomes of the text that stays."""
+
+    put_live = forms.ChoiceField(
+        label=_("Put it live?"),
+        choices=[
+            ("", _("Choose")),
+            (PutLive.NOW.value, _("At once, for everybody")),
+            (PutLive.GRADUALLY.value, _("Gradually, as far as the numbers allow")),
+            (PutLive.NO.value, _("Not now: everybody gets the version that is live")),
+        ],
+        error_messages=asks(_("Say what becomes of it.")),
+    )
 
 
 def _label(version: Version) -> str:

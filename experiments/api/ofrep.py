@@ -48,7 +48,7 @@ class Failure(Exception):
 async def evaluate(request: Request, principal: Principal) -> Response:
     """Answer what one flag is for whom the context names."""
     key = request.params["key"]
-    unit_id = await _unit(request)
+    unit_id, attributes = await _context(request)
     team_id = reading_team(principal, principal.default_environment)
     try:
         place = await aplace(team_id, key)
@@ -56,20 +56,20 @@ async def evaluate(request: Request, principal: Principal) -> Response:
         raise Failure(404, "FLAG_NOT_FOUND", error.detail) from error
     require_environment(principal, place.environment)
     try:
-        return json_response(_success(await aevaluate(team_id, place, unit_id)), headers=VARY)
+        return json_response(_success(await aevaluate(team_id, place, unit_id, attributes)), headers=VARY)
     except UnitMissing as error:
         raise Failure(400, "TARGETING_KEY_MISSING", NO_UNIT) from error
 
 
 async def evaluate_all(request: Request, principal: Principal) -> Response:
     """Answer what every flag of the caller's environment is; 304 when the caller has exactly this."""
-    unit_id = await _unit(request)
+    unit_id, attributes = await _context(request)
     environment = environment_asked(request.query, principal)
     team_id = reading_team(principal, environment)
     flags: list[Json] = []
     for place in await aplaces(team_id, environment):
         try:
-            flags.append(_success(await aevaluate(team_id, place, unit_id)))
+            flags.append(_success(await aevaluate(team_id, place, unit_id, attributes)))
         except UnitMissing:
             flags.append(Failure(400, "TARGETING_KEY_MISSING", NO_UNIT).body(place.key))
     answer = json_response({"flags": flags})
@@ -86,6 +86,8 @@ def _success(found: Evaluation) -> Json:
     metadata: Json = {"environment": found.place.environment}
     if found.phase is not None:
         metadata["phase"] = found.phase
+    if found.is_forced:
+        metadata["forced"] = True
     prompt = found.prompt
     if prompt is not None:
         said["value"] = {
@@ -97,8 +99,8 @@ def _success(found: Evaluation) -> Json:
     return {**said, "metadata": metadata}
 
 
-async def _unit(request: Request) -> str:
-    """Return whom the context names, "" for nobody. Raises Failure for what is no context."""
+async def _context(request: Request) -> tuple[str, Json]:
+    """Return whom the context names, "" for nobody, and the attributes. Raises Failure for what is no context."""
     raw = await request.body()
     if len(raw) > MOST_BYTES:
         raise TooLarge(f"The body is larger than {MOST_BYTES} bytes.", limit=MOST_BYTES)
@@ -116,7 +118,9 @@ async def _unit(request: Request) -> str:
         raise Failure(400, "INVALID_CONTEXT", "context.targetingKey is text: numbers print differently elsewhere.")
     if len(unit_id) > MAX_UNIT_ID:
         raise Failure(400, "INVALID_CONTEXT", f"context.targetingKey has at most {MAX_UNIT_ID} characters.")
-    return unit_id
+    attributes = {name: value for name, value in context.items() if name != "targetingKey"}
+    # What is no attribute of ours fulfils no condition; an application may have such for others.
+    return unit_id, attributes
 
 
 def face(answering: Answering) -> Handler:

@@ -8,7 +8,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from experiments.models import Experiment, Ramp, RampDecision, Stage, Variant
+from experiments.models import Experiment, Phase, Ramp, RampDecision, Stage, Variant
+from experiments.services.concluding import LONGEST_LESSON, PutLive
 from experiments.services.ramping import DEFAULT_STAGES
 from prompts.api.serializers import DeploymentIn
 
@@ -22,6 +23,17 @@ class VariantIn(serializers.Serializer[Any]):
     version_string = serializers.CharField(required=False, max_length=100)
     weight_bp = serializers.IntegerField(required=False, min_value=0, max_value=10_000)
     weight = serializers.DecimalField(required=False, max_digits=5, decimal_places=2, min_value=0, max_value=100)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    parameters = serializers.DictField(required=False)
+
+
+class NamespaceIn(serializers.Serializer[Any]):
+    """A part of a namespace for this experiment alone: ranges of its 10000 slots, `[lower, upper]`."""
+
+    key = serializers.RegexField(r"^[a-z0-9][a-z0-9._-]*\Z", max_length=100)
+    ranges = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2), min_length=1
+    )
 
 
 class ExperimentIn(serializers.Serializer[Any]):
@@ -32,11 +44,33 @@ class ExperimentIn(serializers.Serializer[Any]):
     environment = serializers.CharField(max_length=36)
     coverage_bp = serializers.IntegerField(required=False)
     variants = VariantIn(many=True)
+    condition = serializers.JSONField(required=False, help_text="Whom it is for, docs/spec/assignment.md.")
+    overrides = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="unit_id -> variant: who tries it out, uncounted."
+    )
+    namespace = NamespaceIn(required=False, allow_null=True)
+    is_sticky = serializers.BooleanField(required=False)
+    primary_metric = serializers.CharField(required=False, max_length=10)
+    guardrails = serializers.ListField(child=serializers.CharField(max_length=10), required=False, max_length=5)
+    planned_size = serializers.IntegerField(required=False, allow_null=True)
     team_id = serializers.IntegerField(required=False, write_only=True)
 
 
 class ActIn(serializers.Serializer[Any]):
     note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class StartIn(ActIn):
+    confirm = serializers.BooleanField(required=False, help_text="Variants may have other variables than what is live.")
+
+
+class ItemOut(serializers.Serializer[Any]):
+    """One point of the check-list. `code`: what starting would be refused with; empty where the point is met."""
+
+    point = serializers.CharField()
+    is_met = serializers.BooleanField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
 
 
 class VariantOut(serializers.ModelSerializer[Variant]):
@@ -45,20 +79,86 @@ class VariantOut(serializers.ModelSerializer[Variant]):
 
     class Meta:
         model = Variant
-        fields = ["key", "name", "is_control", "weight_bp", "version", "version_string"]
+        fields = ["key", "name", "is_control", "weight_bp", "version", "version_string", "model", "parameters"]
 
 
 class ExperimentOut(serializers.ModelSerializer[Experiment]):
     prompt_name = serializers.CharField(source="prompt.name")
     environment = serializers.CharField(source="environment.name")
     variants = VariantOut(many=True)
+    condition = serializers.DictField()
+    overrides = serializers.DictField(child=serializers.CharField())
+    namespace = serializers.SerializerMethodField()
+    outcome = serializers.CharField()
+    kept_variant = serializers.CharField(source="kept_variant.key", default=None, allow_null=True)
+    guardrails = serializers.ListField(child=serializers.CharField())
 
     class Meta:
         model = Experiment
         fields = [
             "id", "key", "title", "hypothesis", "state", "prompt_name", "environment", "phase", "coverage_bp",
-            "variants", "created_at", "started_at", "ended_at", "end_note",
+            "variants", "condition", "overrides", "namespace", "is_sticky", "bucket_version", "primary_metric",
+            "guardrails", "planned_size", "created_at", "started_at", "ended_at", "end_note",
+            "outcome", "lesson", "kept_variant", "concluded_at",
         ]  # fmt: skip
+
+    @extend_schema_field(NamespaceIn(allow_null=True))
+    def get_namespace(self, experiment: Experiment) -> dict[str, Any] | None:
+        if experiment.namespace is None:
+            return None
+        return {"key": experiment.namespace.key, "ranges": experiment.namespace_ranges}
+
+
+class ShareIn(serializers.Serializer[Any]):
+    """The share of a variant from now on. A new variant says its version, too."""
+
+    key = serializers.CharField(max_length=50)
+    weight_bp = serializers.IntegerField(min_value=0, max_value=10_000)
+    name = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    version = serializers.IntegerField(required=False, min_value=1)
+    version_string = serializers.CharField(required=False, max_length=100)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    parameters = serializers.DictField(required=False)
+
+
+class SharesIn(serializers.Serializer[Any]):
+    variants = ShareIn(many=True)
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class CoverageIn(serializers.Serializer[Any]):
+    coverage_bp = serializers.IntegerField()
+    note = serializers.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class PhaseOut(serializers.ModelSerializer[Phase]):
+    """One dealing of the units. `shares`: by variant the share, and the slots at full coverage."""
+
+    shares = serializers.DictField()
+
+    class Meta:
+        model = Phase
+        fields = ["number", "kind", "bucket_version", "shares", "moved_slots", "began_at"]
+
+
+class ConclusionIn(serializers.Serializer[Any]):
+    """What was decided. `keep`: the variant whose text stays; `put_live`: now, gradually, or not by this."""
+
+    outcome = serializers.ChoiceField(choices=Experiment.Outcome.choices)
+    lesson = serializers.CharField(max_length=LONGEST_LESSON)
+    keep = serializers.CharField(max_length=50)
+    put_live = serializers.ChoiceField(choices=[one.value for one in PutLive], required=False)
+    confirm = serializers.BooleanField(required=False, help_text="As for a deployment.")
+
+
+class OverridesIn(serializers.Serializer[Any]):
+    overrides = serializers.DictField(child=serializers.CharField())
+
+
+class StepOut(serializers.Serializer[Any]):
+    rule = serializers.CharField()
+    has_decided = serializers.BooleanField()
+    detail = serializers.CharField()
 
 
 class AssignmentOut(serializers.Serializer[Any]):
@@ -71,6 +171,9 @@ class AssignmentOut(serializers.Serializer[Any]):
     is_assigned = serializers.BooleanField()
     slot = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField()
+    forced = serializers.BooleanField()
+    rules = StepOut(many=True)
+    receipt = serializers.CharField(allow_null=True)
 
 
 class StageIn(serializers.Serializer[Any]):

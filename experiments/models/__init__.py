@@ -1,9 +1,21 @@
 """The tables of experiments, one file per noun."""
 
 from experiments.models.analysis import AnalysisSnapshot
-from experiments.models.experiment import Experiment, Variant
+from experiments.models.experiment import Experiment, Namespace, Phase, Variant, owned_slots
 from experiments.models.exposure import ExperimentUnit
 from experiments.models.ramp import Ramp, RampDecision, Stage
 from experiments.models.rollup import HourRollup
 
-__all__ = ["AnalysisSnapshot", "Experiment", "ExperimentUnit", "HourRollup", "Ramp", "RampDecision", "Stage", "Variant"]
+__all__ = [
+    "AnalysisSnapshot",
+    "Experiment",
+    "ExperimentUnit",
+    "HourRollup",
+    "Namespace",
+    "Phase",
+    "Ramp",
+    "RampDecision",
+    "Stage",
+    "Variant",
+    "owned_slots",
+]

@@ -79,13 +79,13 @@ def _inputs(
     """Return everything the results follow from, as JSON keeps it."""
     until = min(now, experiment.ended_at) if experiment.ended_at else now
     variants = _with_waits(experiment, phase_sums(experiment))
-    planned: int | None = getattr(experiment, "planned_size", None)
+    planned = experiment.planned_size
     return {
         "ran_for_s": (until - experiment.started_at).total_seconds() if experiment.started_at else None,
         "is_ended": experiment.ended_at is not None,
         "planned": planned or PLANNED,
         "planned_ratings": planned,
-        "primary_metric": getattr(experiment, "primary_metric", "approval"),
+        "primary_metric": experiment.primary_metric,
         "said_before": asdict(_said(last)) if last else asdict(Said(Verdict.NOT_STARTED)),
         "led_yesterday": yesterday.results["leaders"] if yesterday else [],
         "at_end_before": last.results.get("at_end") if last else None,

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from experiments.models import ExperimentUnit
+from experiments.models import Experiment, ExperimentUnit
 
 
 def rename_unit(team_id: int, unit_id: str, stands_for: str) -> int:
     """Let another name stand for a unit in a team's experiments; return in how many rows. In the caller's transaction."""
     rows = ExperimentUnit.objects.filter(experiment__team_id=team_id, unit_id=unit_id)
     renamed: int = rows.update(unit_id=stands_for)
-    return renamed
+    return renamed + _off_the_lists(team_id, unit_id)
+
+
+def _off_the_lists(team_id: int, unit_id: str) -> int:
+    """Take a unit from the lists of those who try variants out. What is served to it changes with the next revision."""
+    found = 0
+    for one in Experiment.objects.select_for_update(no_key=True).filter(team_id=team_id).exclude(overrides={}):
+        if one.overrides.pop(unit_id, None) is not None:
+            one.save(update_fields=["overrides"])
+            found += 1
+    return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -14,15 +14,14 @@ from django.utils import timezone
 from promptlab_sdk.kernel.assignment import ranges
 
 from experiments.errors import (
-    AlreadyRunning,
-    ControlNotLive,
     InRunningExperiment,
     KeyTaken,
     VariantsInvalid,
     WrongState,
 )
-from experiments.models import Experiment, Variant
-from experiments.services import ramp_records
+from experiments.models import Experiment, Phase, Variant, owned_slots
+from experiments.services import checklist, ramp_records, targeting
+from experiments.services.targeting import Setup
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
@@ -31,14 +30,13 @@ from promptlab.hooks.services.mailing import Page, tell
 from promptlab.hooks.services.outbox import emit
 from promptlab.lib.errors import Invalid, NotFound
 from promptlab.lib.slugs import free_slug
-from prompts import snippets
-from prompts.errors import PromptArchived
-from prompts.models import Deployment, Environment, Prompt, Version
+from prompts.models import Environment, Prompt, Version
 from prompts.services import telling
 from prompts.services.environments import lock, next_revision
 from prompts.services.policies import some_of
 
 State = Experiment.State
+NO_SETUP = Setup()
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
 
 ALLOWED: dict[str, tuple[tuple[State, ...], State]] = {
@@ -55,12 +53,17 @@ EVENTS = {"start": "experiment.started", "stop": "experiment.stopped", "kill": "
 
 @dataclass(frozen=True, slots=True)
 class NewVariant:
-    """One variant to be: its key, version, share in basis points, and what people call it."""
+    """One variant to be: its key, version, share in basis points, and what people call it.
+
+    `model` and `parameters` stand over the version's own, so that these can be compared, too.
+    """
 
     key: str
     version: Version
     weight_bp: int
     name: str = ""
+    model: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create_experiment(
@@ -73,18 +76,20 @@ def create_experiment(
     key: str = "",
     hypothesis: str = "",
     coverage_bp: int = 10_000,
+    setup: Setup = NO_SETUP,
 ) -> Experiment:
     """Make a draft. The first variant is the control.
 
     Without a `key` one is made of the title, with a number behind it when it is taken.
-    Raises VariantsInvalid, KeyTaken for a given key that exists, Invalid naming the field.
+    Raises VariantsInvalid, NamespaceTaken, KeyTaken for a given key that exists, Invalid naming the field.
     """
     require(actor, "experiment.write", prompt.team_id)
     if not title.strip():
         raise Invalid.field("title", "Give the experiment a name.", code="required")
     if environment.team_id != prompt.team_id:
         raise NotFound
-    _check_variants(prompt, variants, coverage_bp)
+    check_variants(prompt, variants, coverage_bp)
+    targeting.check(setup, {variant.key for variant in variants})
     try:
         with transaction.atomic():
             experiment = new_draft(
@@ -96,8 +101,13 @@ def create_experiment(
                 key=key,
                 hypothesis=hypothesis,
                 coverage_bp=coverage_bp,
+                setup=setup,
             )
-            after = {"variants": {variant.key: variant.weight_bp for variant in variants}}
+            after: dict[str, Any] = {"variants": {variant.key: variant.weight_bp for variant in variants}}
+            if setup.condition:
+                after["condition"] = dict(setup.condition)
+            if setup.namespace:
+                after["namespace"] = {setup.namespace: experiment.namespace_ranges}
             record(actor, "experiment.created", experiment, team_id=prompt.team_id, after=after)
     except IntegrityError as error:
         raise KeyTaken(key=key or title) from error
@@ -114,11 +124,12 @@ def new_draft(
     key: str = "",
     hypothesis: str = "",
     coverage_bp: int = 10_000,
+    setup: Setup = NO_SETUP,
 ) -> Experiment:
     """Write an experiment and its variants, checked by the caller, whose transaction records it. Raises IntegrityError."""
     # Keys are made one after the other.
     Team.objects.select_for_update(no_key=True).get(pk=prompt.team_id)
-    experiment = Experiment.objects.create(
+    experiment = Experiment(
         team_id=prompt.team_id,
         key=_checked_key(key) if key else _free_key(prompt.team_id, title),
         title=title,
@@ -129,13 +140,19 @@ def new_draft(
         coverage_bp=coverage_bp,
         owner_id=by.user_id,
     )
+    targeting.place(experiment, setup)
+    experiment.save(force_insert=True)
     Variant.objects.bulk_create(_rows(experiment, variants))
     return experiment
 
 
-def start(actor: Principal, experiment: Experiment, *, note: str = "") -> Experiment:
-    """Split the traffic from now on. Raises AlreadyRunning, ControlNotLive, WrongState, and what `snippets.resolve` does."""
-    return _change(actor, experiment, "start", note)
+def start(actor: Principal, experiment: Experiment, *, note: str = "", confirm: bool = False) -> Experiment:
+    """Split the traffic from now on. `confirm`: variants may have other variables than what is live.
+
+    Raises WrongState, and what `checklist` names: AlreadyRunning, ControlNotLive, VariablesChanged, ReviewRequired, ModelOff,
+    and more.
+    """
+    return _change(actor, experiment, "start", note, confirm=confirm)
 
 
 def pause(actor: Principal, experiment: Experiment, *, note: str = "") -> Experiment:
@@ -176,7 +193,7 @@ def allowed_verbs(experiment: Experiment) -> list[str]:
     return [verb for verb, (sources, _) in ALLOWED.items() if experiment.state in sources]
 
 
-def _change(actor: Principal, experiment: Experiment, verb: str, note: str) -> Experiment:
+def _change(actor: Principal, experiment: Experiment, verb: str, note: str, *, confirm: bool = False) -> Experiment:
     """Move the state under the environment's lock, take a revision, record it."""
     require(actor, "experiment.run", experiment.team_id)
     require_environment(actor, experiment.environment.name)
@@ -189,7 +206,7 @@ def _change(actor: Principal, experiment: Experiment, verb: str, note: str) -> E
         if locked.state not in sources:
             raise WrongState(state=str(locked.get_state_display()).lower(), verb=verb)
         if verb == "start":
-            _check_start(locked)
+            checklist.require_ready(locked, by=actor, confirm=confirm)
         before = {"state": locked.state}
         set_state(locked, target, note)
         after: dict[str, Any] = {"state": target.value, "revision": next_revision(experiment.environment)}
@@ -200,12 +217,23 @@ def _change(actor: Principal, experiment: Experiment, verb: str, note: str) -> E
             told = {**told, **after, "actor": actor.label}
             emit(locked.team_id, EVENTS[verb], told, about=about, is_private=locked.prompt.is_private)
         if target in (State.STOPPED, State.KILLED):
-            ramp_records.break_off(actor, locked, rule=f"experiment_{verb}", revision=after["revision"], note=note)
-            people = telling.who_see(locked.prompt, [locked.owner_id, locked.prompt.owner_id])
-            where = Page("experiments_experiment_change", locked.pk)
-            said = {"experiment": locked.title, "prompt": locked.prompt.title, "verb": verb, "excerpt": note}
-            tell(actor, MailKind.EXPERIMENT_ENDED, people, locked.team_id, where, **said)
+            _tell_of_end(actor, locked, verb, note, after["revision"])
     return locked
+
+
+def end(experiment: Experiment, state: State, note: str, revision: int, *, by: Principal) -> None:
+    """End an experiment in the caller's transaction, which holds the environment's row and records it."""
+    set_state(experiment, state, note)
+    _tell_of_end(by, experiment, "stop", note, revision)
+
+
+def _tell_of_end(actor: Principal, experiment: Experiment, verb: str, note: str, revision: int) -> None:
+    """Close the ramp of an experiment that has ended, and write to those whom it concerns."""
+    ramp_records.break_off(actor, experiment, rule=f"experiment_{verb}", revision=revision, note=note)
+    people = telling.who_see(experiment.prompt, [experiment.owner_id, experiment.prompt.owner_id])
+    where = Page("experiments_experiment_change", experiment.pk)
+    said = {"experiment": experiment.title, "prompt": experiment.prompt.title, "verb": verb, "excerpt": note}
+    tell(actor, MailKind.EXPERIMENT_ENDED, people, experiment.team_id, where, **said)
 
 
 def set_state(experiment: Experiment, state: State, note: str) -> None:
@@ -213,30 +241,41 @@ def set_state(experiment: Experiment, state: State, note: str) -> None:
     experiment.state = state
     if state == State.RUNNING and experiment.started_at is None:
         experiment.started_at = timezone.now()
+        write_phase(experiment, Phase.Kind.STARTED, list(experiment.variants.all()))
     if state in (State.STOPPED, State.KILLED):
         experiment.ended_at = timezone.now()
         experiment.end_note = note
     experiment.save(update_fields=["state", "started_at", "ended_at", "end_note"])
 
 
-def _check_start(experiment: Experiment) -> None:
-    """Refuse a second one here, a control that is not live, a prompt that was put away, variants without their snippets."""
-    environment = experiment.environment
-    if experiment.prompt.archived_at is not None:
-        raise PromptArchived(prompt=experiment.prompt.title)
-    running = Experiment.objects.serving().filter(prompt=experiment.prompt, environment=environment).first()
-    if running:
-        raise AlreadyRunning(running=running.title, environment=environment.name)
-    live = Deployment.objects.filter(prompt=experiment.prompt, environment=environment).first()
-    control = experiment.variants.get(is_control=True).version
-    if live is None or live.version_id != control.pk:
-        now_live = f"version {live.version.number}" if live and live.version else "nothing"
-        raise ControlNotLive(control=control.number, live=now_live, environment=environment.name)
-    variants = experiment.variants.select_related("version__prompt")
-    snippets.resolve_all([variant.version for variant in variants], environment)
+def write_phase(experiment: Experiment, kind: Phase.Kind, variants: Sequence[Variant], *, moved_slots: int = 0) -> None:
+    """Write down how the units are dealt from now on."""
+    shares = {
+        one.key: {"weight_bp": one.weight_bp, "owned": slots}
+        for one, slots in zip(variants, owned_slots(variants), strict=True)
+    }
+    Phase.objects.create(
+        experiment=experiment,
+        number=experiment.phase,
+        kind=kind,
+        seed=experiment.seed,
+        bucket_version=experiment.bucket_version,
+        shares=shares,
+        moved_slots=moved_slots,
+    )
 
 
-def _check_variants(prompt: Prompt, variants: Sequence[NewVariant], coverage_bp: int) -> None:
+def add_variants(experiment: Experiment, new: Sequence[NewVariant], *, after: Sequence[Variant]) -> list[Variant]:
+    """Write more variants, checked by the caller, behind those that are there."""
+    rows = _rows(experiment, new)
+    for position, row in enumerate(rows, start=max(one.position for one in after) + 1):
+        row.position, row.is_control = position, False
+        row.save(force_insert=True)
+    return rows
+
+
+def check_variants(prompt: Prompt, variants: Sequence[NewVariant], coverage_bp: int) -> None:
+    """Raise VariantsInvalid, or Invalid, for what cannot be compared or does not add up."""
     if not 2 <= len(variants) <= 5:
         raise VariantsInvalid.field("variants", "An experiment has two to five variants.")
     if len({variant.key for variant in variants}) < len(variants):
@@ -263,6 +302,8 @@ def _rows(experiment: Experiment, variants: Sequence[NewVariant]) -> list[Varian
             is_control=position == 0,
             position=position,
             weight_bp=variant.weight_bp,
+            model=variant.model,
+            parameters=dict(variant.parameters),
             version=variant.version,
         )
         for position, variant in enumerate(variants)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ from functools import reduce
 from operator import or_
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 
 from experiments.models import Experiment, ExperimentUnit
 from experiments.services.hours import Cell, Number, Served, Sums, add_to_hours
@@ -122,12 +122,51 @@ def _add_units(sums: Sums, observations: Sequence[Observation]) -> None:
     if not by_unit:
         return
     rows = _locked_rows(by_unit)
+    new = [row for row in rows.values() if not row.requests and row.phase > 1]
     for key, of_unit in by_unit.items():
         if key in rows:
             _add_unit(sums, rows[key], of_unit)
         else:
             log.warning("rating_without_exposure", experiment=key[0], phase=key[1], ratings=len(of_unit))
+    _leave_out_moved(sums, new, by_unit)
     _write_back(list(rows.values()))
+
+
+def _leave_out_moved(
+    sums: Sums, new: Sequence[ExperimentUnit], by_unit: Mapping[UnitKey, Sequence[Observation]]
+) -> None:
+    """Leave out, of those who are new in a phase, who met another variant in an earlier one: what they say is about both.
+
+    Units that were dealt anew since count as new ones. One query where somebody is new in a later phase.
+    """
+    met = moved_units(new)
+    for row in new:
+        key = (row.experiment_id, row.phase, row.unit_id)
+        if row.requests and not row.is_multiple and (row.experiment_id, row.unit_id) in met:
+            shown = next(one for one in by_unit[key] if one.requests)
+            cell = sums[_cell_of_first(row, shown)]
+            cell["multiple_units"] += 1
+            before = sums_over_units(row)
+            row.is_multiple = True
+            _add_difference(cell, before, row)
+
+
+def moved_units(rows: Sequence[ExperimentUnit]) -> set[tuple[int, str]]:
+    """Return (experiment id, unit id) of those whose row in an earlier phase of the same dealing has another variant."""
+    if not rows:
+        return set()
+    variants = {(row.experiment_id, row.unit_id): (row.phase, row.variant_id) for row in rows}
+    earlier = ExperimentUnit.objects.filter(
+        experiment__in={row.experiment_id for row in rows},
+        unit_id__in={row.unit_id for row in rows},
+        phase__gte=F("experiment__bucket_phase"),
+    ).values_list("experiment_id", "unit_id", "phase", "variant_id")
+    found = set()
+    for experiment_id, unit_id, phase, variant_id in earlier:
+        now = variants.get((experiment_id, unit_id))
+        if now is not None and phase < now[0] and variant_id != now[1]:
+            found.add((experiment_id, unit_id))
+    return found
 
 
 def _write_back(rows: Sequence[ExperimentUnit]) -> None:

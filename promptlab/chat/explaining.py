@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils import timezone
-from promptlab_sdk.kernel.assignment import SLOTS, ranges
+from promptlab_sdk.kernel.assignment import SLOTS
 
 from experiments.errors import ReceiptInvalid
-from experiments.models import Experiment, Variant
+from experiments.models import Experiment, Phase, Variant
 from experiments.receipts import Receipt
+from experiments.specs import experiment_spec
 from promptlab.chat.models import Message
 from prompts.models import DeploymentEvent, Environment, Version
 
@@ -88,7 +88,9 @@ def _rules(
         moment = timezone.localtime(move.at).strftime("%Y-%m-%d %H:%M:%S %Z")
         said = f"{move.actor_label} made version {move.to_version.number} live in {environment.name} at {moment}"
         rules.append(Rule("live", f"{said} (revision {move.revision})."))
-    if variant is not None:
+    if receipt.is_forced:
+        rules.append(Rule("override", _forced(receipt)))
+    elif variant is not None:
         rules.append(Rule(*_split(receipt, variant)))
     elif move is None or move.to_version_id != version.pk:
         rules.append(
@@ -111,14 +113,18 @@ def _split(receipt: Receipt, variant: Variant) -> tuple[str, str]:
     return "split", f"{detail}. It was assigned {variant.key}."
 
 
+def _forced(receipt: Receipt) -> str:
+    key = Experiment.objects.filter(pk=receipt.experiment_id).values_list("key", flat=True).first()
+    return f"Experiment {key}, phase {receipt.phase}: the unit is on the list of those who try a variant out. It is not counted."
+
+
 def _range(receipt: Receipt, variant: Variant) -> tuple[int, int] | None:
-    """Return the slots of the variant, if they are still the ones of the receipt's phase."""
+    """Return the slots of the variant around the receipt's, as they were in its phase; None where nobody wrote that down."""
     experiment = variant.experiment
-    if experiment.phase != receipt.phase:
-        return None
-    every = list(experiment.variants.order_by("position"))
-    owned: dict[int, Any] = dict(
-        zip((one.pk for one in every), ranges([one.weight_bp for one in every], experiment.coverage_bp), strict=True)
-    )
-    lo, hi = owned[variant.pk]
-    return (lo, hi) if lo <= receipt.slot < hi else None
+    if experiment.phase == receipt.phase:
+        spec = experiment_spec(list(experiment.variants.select_related("version__prompt", "experiment__namespace")))
+        owned = next(one.ranges for one in spec.variants if one.key == variant.key)
+    else:
+        phase = Phase.objects.filter(experiment=experiment, number=receipt.phase).first()
+        owned = phase.shares.get(variant.key, {}).get("owned", []) if phase else []
+    return next(((lo, hi) for lo, hi in owned if lo <= receipt.slot < hi), None)

@@ -148,9 +148,17 @@ def check_deploy(
 ) -> None:
     """Raise what forbids putting `version` live now instead of `live`. The caller holds the environment's row."""
     policies.check(by, version, environment, break_glass=break_glass)
+    if not confirm and (refusal := refusal_of_variables(version, environment, live)) is not None:
+        raise refusal
+
+
+def refusal_of_variables(version: Version, environment: Environment, live: Version | None) -> VariablesChanged | None:
+    """Return what is to be confirmed before `version` is served instead of `live`; None when callers meet the same.
+
+    Raises what `changed_variables` raises.
+    """
     changes = changed_variables(version, environment, live)
-    if changes and not confirm:
-        raise _variables_changed(changes, version.prompt.name)
+    return _variables_changed(changes, version.prompt.name) if changes else None
 
 
 def require_move(prompt: Prompt, environment: Environment, *, by: Principal) -> None:

@@ -64,6 +64,8 @@ EXPERIMENT = {
         {"key": "new", "version": 2, "weight": 50},
     ],
 }
+SHARES = {"variants": [{"key": "control", "weight_bp": 4000}, {"key": "variant-1", "weight_bp": 6000}]}
+CONCLUSION = {"outcome": "no_difference", "lesson": "Length is no matter.", "keep": "control"}
 PRICE = {"model": "llama", "token": "input", "usd_per_million": "1"}
 CALLS = [
     Call("GET", "/collections", "prompt.read", is_own=True),
@@ -149,8 +151,15 @@ CALLS = [
     Call("POST", "/experiments", "experiment.write", EXPERIMENT),
     Call("GET", "/experiments/shorter", "experiment.read"),
     Call("POST", "/experiments/shorter/start", "experiment.run"),
+    Call("PUT", "/experiments/{running}/overrides", "experiment.run", {"overrides": {}}),
+    Call("POST", "/experiments/{running}/coverage", "experiment.run", {"coverage_bp": 5000}),
+    Call("POST", "/experiments/{running}/shares", "experiment.run", SHARES),
+    Call("POST", "/experiments/{running}/deal-anew", "experiment.run", {"note": "A bug."}),
     Call("POST", "/experiments/{experiment}/kill", "experiment.run"),
+    Call("POST", "/experiments/{running}/conclude", "experiment.run", CONCLUSION),
     Call("GET", "/experiments/shorter/assignment?unit_id=1", "experiment.read"),
+    Call("GET", "/experiments/shorter/phases", "experiment.read"),
+    Call("GET", "/experiments/shorter/checklist", "experiment.read"),
     Call("GET", "/experiments/shorter/results", "experiment.read"),
     Call("GET", "/ramps", "experiment.read", is_own=True),
     Call("GET", "/ramps/{ramp}", "experiment.read"),
@@ -260,6 +269,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         "field": api.post("/fields", {"key": "owner"}).json()["id"],
         "prompt": prompt.pk,
         "experiment": experiment.pk,
+        "running": make_experiment(make_prompt(cast.team, title="Thanks"), running=True).pk,
         "ramp": make_ramp(cast.team, "Farewell").pk,
         "held": ramping.hold(SYSTEM, make_ramp(cast.team, "Welcome")).pk,
         "move": move,

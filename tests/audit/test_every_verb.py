@@ -14,7 +14,8 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.services import lifecycle, ramping
+from experiments.services import concluding, lifecycle, phasing, ramping, targeting
+from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.services import erasing, metrics
 from promptlab.accounts import services as accounts
@@ -87,7 +88,10 @@ MODULES = (
     "prompts.services.suite_runs",
     "prompts.services.suite_gate",
     "experiments.services.lifecycle",
+    "experiments.services.concluding",
+    "experiments.services.phasing",
     "experiments.services.ramping",
+    "experiments.services.targeting",
     "promptlab.hooks.services.endpoints",
     "promptlab.hooks.services.choosing",
     "promptlab.chat.services.conversations",
@@ -296,6 +300,19 @@ def _experiment(verb: str, *before: str) -> Callable[[World], Step]:
         return lambda: lifecycle.VERBS[verb](w.cleo, one, note="because")
 
     return prepare
+
+
+def _phase(act: Callable[..., object], *said: Any, **more: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        one = make_experiment(w.prompt, running=True)
+        return lambda: act(w.cleo, one, *said, **more)
+
+    return prepare
+
+
+def _set_overrides(w: World) -> Step:
+    one = make_experiment(w.prompt, running=True)
+    return lambda: targeting.set_overrides(w.cleo, one, {"tester": "variant-1"})
 
 
 def _start_ramp(w: World) -> Step:
@@ -524,6 +541,14 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "resume": (_experiment("resume", "start", "pause"), ["experiment.resume"]),
     "stop": (_experiment("stop", "start"), ["experiment.stop"]),
     "kill": (_experiment("kill", "start"), ["experiment.kill"]),
+    "set_overrides": (_set_overrides, ["experiment.overrides"]),
+    "change_coverage": (_phase(phasing.change_coverage, 5000), ["experiment.coverage"]),
+    "change_shares": (_phase(phasing.change_shares, {"control": 4000, "variant-1": 6000}), ["experiment.shares"]),
+    "deal_anew": (_phase(phasing.deal_anew, note="A bug."), ["experiment.dealt_anew"]),
+    "conclude": (
+        _phase(concluding.conclude, Conclusion("won", "Short is better.", "variant-1")),
+        ["experiment.concluded"],
+    ),
     "start_ramp": (_start_ramp, ["ramp.started"]),
     "hold": (_ramp(ramping.hold), ["ramp.held"]),
     "go_on": (_ramp(ramping.go_on, ramping.hold), ["ramp.resumed"]),

@@ -144,6 +144,21 @@ def test_setting_up_is_for_writers_of_the_team(cast: Cast) -> None:
     assert not Experiment.objects.exists()
 
 
+def test_the_page_before_a_start_says_what_is_in_its_way(cast: Cast) -> None:
+    prompt = two_versions(cast)
+    draft = make_experiment(prompt, title="Formal or not")
+    draft.variants.filter(is_control=False).update(version=make_version(prompt, "Good day, {{name}}."))
+    running = make_experiment(prompt, title="Another", running=True)
+    client, url = signed_in(cast.ben), page_of(draft, "act", "start")
+    html = client.get(url).content.decode()
+    assert "Another already runs on this prompt" in html and "The applications send what all texts need" in html
+    lifecycle.stop(SYSTEM, running)
+    sent = {"note": "Agreed", "compared": "on"}
+    assert 'href="#id_confirm"' in client.post(url, sent).content.decode()
+    client.post(url, {**sent, "confirm": "on"})
+    assert Experiment.objects.get(pk=draft.pk).state == State.RUNNING
+
+
 def test_the_list_shows_state_and_shares(cast: Cast, django_assert_max_num_queries) -> None:
     make_experiment(two_versions(cast), title="Formal or not", running=True)
     client = signed_in(cast.vic)

@@ -11,9 +11,9 @@ from promptlab_sdk.kernel.assignment import assign
 
 from experiments import receipts
 from experiments.api.ofrep import MOST_BYTES, ROUTES
-from experiments.delivery import experiment_now
 from experiments.models import Experiment, ExperimentUnit
 from experiments.services import lifecycle
+from experiments.specs import experiment_now
 from promptlab.accounts.access import SYSTEM
 from promptlab.chat.models import Message
 from promptlab.lib.asgi import HotRoutes, Receive, Scope, Send

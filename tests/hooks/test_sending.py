@@ -16,7 +16,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from experiments.models import Ramp
-from experiments.services import lifecycle, ramping
+from experiments.services import concluding, lifecycle, ramping
+from experiments.services.concluding import Conclusion
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
@@ -361,6 +362,11 @@ def _experiment(*verbs: str) -> Callable[[Team], None]:
     return act
 
 
+def _concluded(team: Team) -> None:
+    one = make_experiment(_prompt(team), running=True)
+    concluding.conclude(SYSTEM, one, Conclusion("lost", "Never tell: the old one is better.", "control"))
+
+
 def _ramp(*acts: Callable[..., object]) -> Callable[[Team], None]:
     def act(team: Team) -> None:
         prompt = _prompt(team)
@@ -424,6 +430,7 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     ),
     (_experiment("start", "pause", "resume", "stop"), ["experiment.started", "experiment.stopped"]),
     (_experiment("kill", "kill"), ["experiment.killed"]),
+    (_concluded, ["experiment.started", "experiment.concluded"]),
     (_ramp(_hold, _go_on, _send_back), ["ramp.started", "ramp.held", "ramp.resumed", "ramp.rolled_back"]),
     (_ramp(_inconclusive, _go_on, _inconclusive, _go_on), ["ramp.started", "ramp.advanced", "ramp.completed"]),
     (_ramp(_kill), ["ramp.started", "ramp.aborted"]),

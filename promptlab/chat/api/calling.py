@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from django.conf import settings
+from promptlab_sdk.kernel.condition import attribute_problems
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import aauthenticate
@@ -22,6 +23,7 @@ from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import once
 from promptlab.chat.services.streams import Place
 from promptlab.lib.asgi import Request
+from promptlab.lib.errors import FieldProblem
 from promptlab.lib.idempotency import HEADER
 from promptlab.lib.ratelimit import Demand, Limit, Taken, Verdict, acheck_all
 from promptlab.lib.threads import run_db
@@ -121,3 +123,11 @@ async def calling(request: Request) -> AsyncIterator[Call]:
     finally:
         if call is None or not call.is_planned:
             await admitted.give_back()
+
+
+def attributes_wrong(body: Mapping[str, Any]) -> list[FieldProblem]:
+    """Return what is wrong with what a body says of the end user, for experiments that are for some only."""
+    found = attribute_problems(body.get("attributes") or {})
+    return [
+        FieldProblem(f"attributes.{one.path}" if one.path else "attributes", one.detail, "invalid") for one in found
+    ]

@@ -54,6 +54,7 @@ class ExplanationOut(serializers.Serializer[Any]):
     variant = serializers.CharField(allow_null=True)
     slot = serializers.IntegerField(allow_null=True)
     unit = serializers.CharField(allow_null=True, help_text="A pseudonym.")
+    forced = serializers.BooleanField(help_text="The unit tried a variant out, and is not counted.")
     rules = RuleOut(many=True)
     answer = AnswerOut(allow_null=True)
 
@@ -90,6 +91,7 @@ def _shape(found: Explanation, *, with_answer: bool) -> dict[str, Any]:
         "variant": found.variant.key if found.variant else None,
         "slot": receipt.slot if receipt.slot >= 0 else None,
         "unit": receipt.unit or None,
+        "forced": receipt.is_forced,
         "rules": [asdict(rule) for rule in found.rules],
         "answer": _answer(found.answer) if found.answer and with_answer else None,
     }

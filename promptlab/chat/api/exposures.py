@@ -78,6 +78,7 @@ def _read(item: Any, at: str, problems: list[FieldProblem]) -> ExternalAnswer:
         id=texts["id"],
         model=texts["model"],
         cost_usd=_cost(item, at, problems),
+        is_forced=_flag(item, "forced", at, problems),
         **{name: _number(item, name, at, problems) for name in NUMBERS},
     )
 
@@ -96,6 +97,14 @@ def _number(item: dict[str, Any], name: str, at: str, problems: list[FieldProble
         return value
     problems.append(FieldProblem(f"{at}{name}", f"This is a whole number from 0 to {LARGEST}.", "invalid"))
     return None
+
+
+def _flag(item: dict[str, Any], name: str, at: str, problems: list[FieldProblem]) -> bool:
+    value = item.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    problems.append(FieldProblem(f"{at}{name}", "This is true or false.", "invalid"))
+    return False
 
 
 def _cost(item: dict[str, Any], at: str, problems: list[FieldProblem]) -> Decimal | None:
@@ -117,6 +126,7 @@ _EXPOSURE = {
         **{name: {"type": "string"} for name in ("receipt", "unit_id", "id", "model")},
         **{name: {"type": "integer", "minimum": 0} for name in NUMBERS},
         "cost_usd": {"type": "number", "minimum": 0},
+        "forced": {"type": "boolean"},
     },
 }
 hot_paths["/api/v1/exposures"] = {

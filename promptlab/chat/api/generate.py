@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from promptlab.chat.api.calling import calling
+from promptlab.chat.api.calling import attributes_wrong, calling
 from promptlab.chat.api.stream import attribution
 from promptlab.chat.models import Message
 from promptlab.chat.services.generating import (
@@ -77,6 +77,7 @@ def _wanted(body: Mapping[str, Any]) -> GenerateInput:
         problems.append(FieldProblem("cache", "This is true, false, or a number of seconds.", "invalid"))
     if not _is_number(body.get("stale_if_error"), int):
         problems.append(FieldProblem("stale_if_error", "This is a number of seconds.", "invalid"))
+    problems += attributes_wrong(body)
     if problems:
         raise Invalid(f"{problems[0].field}: {problems[0].detail}", problems=problems)
     text = {name: body.get(name) or "" for name in TEXTS}
@@ -93,6 +94,7 @@ def _wanted(body: Mapping[str, Any]) -> GenerateInput:
         temperature=body.get("temperature"),
         cache_s=_cache_s(body.get("cache")),
         stale_s=body.get("stale_if_error") or 0,
+        attributes=body.get("attributes") or {},
     )
 
 
@@ -149,6 +151,7 @@ hot_paths["/api/v1/generate"] = {
             "type": "object",
             "properties": {
                 **dict.fromkeys(TEXTS, _TEXT),
+                "attributes": {"type": "object"},
                 "tier": {"type": "string", "enum": LanguageModel.Tier.values},
                 "variables": {"type": "object"},
                 "max_tokens": {"type": "integer", "minimum": 1},

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from promptlab.chat.api.calling import calling
+from promptlab.chat.api.calling import attributes_wrong, calling
 from promptlab.chat.api.leaving import leave
 from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import done_again
@@ -65,6 +65,7 @@ def _turn(body: Mapping[str, Any]) -> TurnInput:
     ]
     if not isinstance(body.get("variables", {}), dict):
         problems.append(FieldProblem("variables", "This is an object of names and values.", "invalid"))
+    problems += attributes_wrong(body)
     if problems:
         raise Invalid(f"{problems[0].field}: {problems[0].detail}", problems=problems)
     text = {name: body.get(name) or "" for name in TEXTS}
@@ -77,6 +78,7 @@ def _turn(body: Mapping[str, Any]) -> TurnInput:
         unit_id=text["unit_id"] or text["user"],
         model=text["model"],
         tier=text["tier"],
+        attributes=body.get("attributes") or {},
     )
 
 
@@ -143,7 +145,11 @@ hot_paths["/api/v1/chat"] = {
         body={
             "type": "object",
             "required": ["message"],
-            "properties": {**dict.fromkeys(TEXTS, _TEXT), "variables": {"type": "object"}},
+            "properties": {
+                **dict.fromkeys(TEXTS, _TEXT),
+                "variables": {"type": "object"},
+                "attributes": {"type": "object"},
+            },
         },
     )
 }

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from promptlab_sdk.kernel.assignment import Assignment, assign
+from promptlab_sdk.kernel.assignment import Assignment
+from promptlab_sdk.kernel.spec import PromptSpec
 
+from experiments.deciding import decide
 from experiments.delivery import deliver
 from experiments.entries import Entry
 from promptlab.accounts.access import Principal, require_environment
@@ -33,6 +35,8 @@ class Chosen:
     assignment: Assignment | None = None
     snippets: Mapping[str, int] = field(default_factory=dict)
     """The ids of the versions whose texts are put in, by name."""
+    varied: PromptSpec | None = None
+    """What the variant says, whose model and parameters may be others than the version's; None outside of experiments."""
     fell_back: bool = False
     """Whether the control is served to somebody who was assigned another variant."""
 
@@ -44,11 +48,16 @@ class Chosen:
         return resolve.revision_of(self.environment_id) if self.environment_id is not None else None
 
     def assigned(self) -> dict[str, Any]:
-        """Return the columns that say which variant shaped the answer; none when nobody was assigned."""
-        if not self.assignment or not self.assignment.assigned or self.entry is None:
+        """Return the columns that say which variant shaped the answer; none when nobody was assigned.
+
+        Who tries a variant out has the experiment without a variant: such an answer is counted nowhere but for its version.
+        """
+        if self.experiment_key is None or self.entry is None:
             return {}
         experiment = self.entry.delivery.experiment
-        assert experiment is not None
+        assert experiment is not None and self.assignment is not None
+        if self.assignment.is_forced:
+            return {"experiment_id": experiment.id, "phase": experiment.phase}
         assigned = self.assignment.variant
         served = experiment.control if self.fell_back else assigned
         return {
@@ -62,7 +71,9 @@ class Chosen:
     @property
     def experiment_key(self) -> str | None:
         """The experiment that somebody was assigned in; None where nobody was."""
-        if not self.assignment or not self.assignment.assigned or self.entry is None:
+        if not self.assignment or self.entry is None:
+            return None
+        if not self.assignment.assigned and not self.assignment.is_forced:
             return None
         return self.entry.delivery.experiment.key if self.entry.delivery.experiment else None
 
@@ -87,10 +98,32 @@ class Chosen:
         assert self.entry is not None and self.entry.delivery.experiment is not None
         control = self.entry.delivery.experiment.control
         version = Version.objects.select_related("prompt").get(pk=self.entry.variant_version_ids[control.key])
-        return replace(self, version=version, snippets=_included(version, self.entry), fell_back=True)
+        included = _included(version, self.entry)
+        return replace(self, version=version, snippets=included, varied=control.prompt, fell_back=True)
+
+    @property
+    def model(self) -> str:
+        """The model that the version names, or the variant instead; empty when none is named."""
+        if self.varied is not None:
+            return self.varied.content.model
+        return self.version.model if self.version else ""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The settings of the version, with the variant's over them."""
+        if self.varied is not None:
+            return self.varied.content.parameters
+        return self.version.parameters if self.version else {}
 
 
-def choose(actor: Principal, team_id: int, reference: str, environment: str, unit_id: str) -> Chosen:
+def choose(
+    actor: Principal,
+    team_id: int,
+    reference: str,
+    environment: str,
+    unit_id: str,
+    attributes: Mapping[str, Any] | None = None,
+) -> Chosen:
     """Return the version to serve: pinned by the selector, or the live one, or the assigned variant's."""
     name, selector = resolve.split_reference(reference)
     if _is_pinned(team_id, selector):
@@ -101,14 +134,15 @@ def choose(actor: Principal, team_id: int, reference: str, environment: str, uni
     require_environment(actor, selector or environment)
     entry = deliver(team_id, selector or environment, name)
     experiment = entry.delivery.experiment
-    assignment = assign(experiment, unit_id) if experiment else None
+    assignment = decide(experiment, unit_id, attributes) if experiment else None
     if assignment and assignment.reason == "no_unit":
         log.info("no_unit_id", prompt=name, experiment=experiment.key if experiment else "")
-    version_id = entry.version_id
-    if assignment and assignment.assigned:
-        version_id = entry.variant_version_ids[assignment.variant.key]
+    version_id, varied = entry.version_id, None
+    if assignment and (assignment.assigned or assignment.is_forced):
+        version_id, varied = entry.variant_version_ids[assignment.variant.key], assignment.variant.prompt
     version = Version.objects.select_related("prompt").get(pk=version_id)
-    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, _included(version, entry))
+    included = _included(version, entry)
+    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, included, varied)
 
 
 def of_tier(team_id: int, tier: str) -> str:

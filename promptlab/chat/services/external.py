@@ -13,7 +13,7 @@ from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 
 from experiments import receipts
 from experiments.errors import ReceiptInvalid
-from experiments.models import Variant
+from experiments.models import Experiment, Variant
 from experiments.receipts import CHECKSUM_CHARACTERS, Receipt
 from promptlab.accounts.access import Principal, require
 from promptlab.chat.models import Conversation, Message
@@ -31,7 +31,8 @@ MAX_ID = 255
 class ExternalAnswer:
     """One use of a prompt. `receipt` came with the prompt; `id`, made by the caller, makes sending it again harmless.
 
-    Without an `id` a unit counts once with each receipt. What it took is None where the caller does not say.
+    Without an `id` a unit counts once with each receipt. What it took is None where the caller does not say. `is_forced`:
+    the unit is on the experiment's list for trying it out, and takes part in no analysis.
     """
 
     receipt: str
@@ -42,6 +43,7 @@ class ExternalAnswer:
     output_tokens: int | None = None
     latency_ms: int | None = None
     cost_usd: Decimal | None = None
+    is_forced: bool = False
 
 
 def record_external(actor: Principal, answers: Sequence[ExternalAnswer], field: str = "") -> list[uuid.UUID]:
@@ -121,6 +123,7 @@ def _row(receipt: Receipt, answer: ExternalAnswer) -> Message:
     conversation = Conversation(
         team_id=receipt.team_id, prompt_id=receipt.prompt_id, unit_id=answer.unit_id, environment=""
     )
+    variant_id = None if answer.is_forced else receipt.variant_id or None
     return Message(
         uid=uid_of(receipt, answer),
         conversation=conversation,
@@ -132,8 +135,8 @@ def _row(receipt: Receipt, answer: ExternalAnswer) -> Message:
         revision=receipt.revision,
         experiment_id=receipt.experiment_id or None,
         phase=receipt.phase,
-        assigned_variant_id=receipt.variant_id or None,
-        served_variant_id=receipt.variant_id or None,
+        assigned_variant_id=variant_id,
+        served_variant_id=variant_id,
         unit_id=answer.unit_id,
         model=answer.model[:100],
         input_tokens=answer.input_tokens,
@@ -152,6 +155,7 @@ def _new(rows: Sequence[Message]) -> list[Message]:
     if not new:
         return []
     _check_still_there(new)
+    _leave_out_forced(new)
     names = dict(Environment.objects.filter(pk__in={row.environment_id for row in new}).values_list("pk", "name"))
     for row in new:
         row.conversation.environment = names[row.environment_id]
@@ -169,3 +173,12 @@ def _check_still_there(rows: Sequence[Message]) -> None:
         or Environment.objects.filter(pk__in=environments).count() != len(environments)
     ):
         raise ReceiptInvalid
+
+
+def _leave_out_forced(rows: Sequence[Message]) -> None:
+    """Take the variant from the rows of units that try it out, whether the caller says so or not: one query."""
+    lists = Experiment.objects.filter(pk__in={row.experiment_id for row in rows if row.served_variant_id})
+    forced = {pk: frozenset(overrides) for pk, overrides in lists.values_list("pk", "overrides") if overrides}
+    for row in rows:
+        if row.unit_id and row.unit_id in forced.get(row.experiment_id or 0, ()):
+            row.assigned_variant_id = row.served_variant_id = None

@@ -69,6 +69,7 @@ class GenerateInput:
     temperature: float | None = None
     cache_s: int = 0
     stale_s: int = 0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     environment = wanted.environment or actor.default_environment
     chosen = Chosen()
     if wanted.prompt_name:
-        chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id)
+        chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id, wanted.attributes)
     model = wanted.model or of_tier(team_id, wanted.tier)
 
     def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:
@@ -236,7 +237,7 @@ def _rows(
     }
     question = Message(role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said)
     version = chosen.version
-    asked = model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL
+    asked = model or chosen.model or settings.LLM_DEFAULT_MODEL
     answer = Message(
         role=Message.Role.ASSISTANT,
         state=State.STREAMING,
@@ -248,7 +249,7 @@ def _rows(
         snippets=dict(chosen.snippets),
         model=asked,
         asked_model=asked,
-        parameters={**_usual(), **(version.parameters if version else {}), **_asked_for(wanted)},
+        parameters={**_usual(), **chosen.parameters, **_asked_for(wanted)},
         **said,
         **chosen.assigned(),
     )

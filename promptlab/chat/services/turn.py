@@ -47,8 +47,9 @@ class TurnInput:
     """What a caller says. `prompt` is `NAME[@SELECTOR]`; `unit_id` is the end user, whom experiments assign by.
 
     A caller of the OpenAI-compatible face (`purpose`) tells the whole talk in `said`, and no `message`. `parameters` go
-    over those of the version. Answers for one `session` of an end user stand in one conversation, to be read together.
-    A `tier` names the model where `model` does not. `team_id` says which team is meant by who is in several.
+    over those of the version. Conditions of experiments are about `attributes` and `metadata`.
+    Answers for one `session` of an end user stand in one conversation, to be read together. A `tier` names the model where
+    `model` does not. `team_id` says which team is meant by who is in several.
     """
 
     message: str = ""
@@ -65,6 +66,7 @@ class TurnInput:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     session: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_whole_talk(self) -> bool:
@@ -131,7 +133,8 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     unit_id = turn.unit_id or (conversation.unit_id if conversation else "")
     environment = turn.environment or (conversation.environment if conversation else "") or actor.default_environment
     reference = turn.prompt or (conversation.prompt.name if conversation and conversation.prompt else "")
-    chosen = choose(actor, team_id, reference, environment, unit_id) if reference else Chosen()
+    attributes = {**turn.metadata, **turn.attributes}
+    chosen = choose(actor, team_id, reference, environment, unit_id, attributes) if reference else Chosen()
 
     def write(chosen: Chosen, usual: Mapping[str, Any]) -> Written:
         there = conversation or _of_session(actor, team_id, turn, unit_id)
@@ -312,7 +315,7 @@ def _rows(
     """Return the rows of what the caller said, and of the answer to come."""
     now = timezone.now()
     version = chosen.version
-    model = turn.model or (version.model if version else "") or settings.LLM_DEFAULT_MODEL
+    model = turn.model or chosen.model or settings.LLM_DEFAULT_MODEL
     answer = Message(
         conversation=conversation,
         role=Message.Role.ASSISTANT,
@@ -329,7 +332,7 @@ def _rows(
         snippets=dict(chosen.snippets),
         model=model,
         asked_model=model,
-        parameters={**usual, **(version.parameters if version else {}), **turn.parameters},
+        parameters={**usual, **chosen.parameters, **turn.parameters},
         request_id=request_id(),
         **chosen.assigned(),
     )

@@ -23,6 +23,7 @@ TYPES = (
     "experiment.started",
     "experiment.stopped",
     "experiment.killed",
+    "experiment.concluded",
     "ramp.started",
     "ramp.advanced",
     "ramp.held",

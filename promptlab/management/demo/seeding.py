@@ -171,7 +171,9 @@ class _Seeding:
         return Experiment.objects.get(team=self.team, key=key)
 
     def _start(self, key: str) -> None:
-        lifecycle.start(acting_as(self.team, "chloe"), self._experiment(key), note="Both texts were checked")
+        lifecycle.start(
+            acting_as(self.team, "chloe"), self._experiment(key), note="Both texts were checked", confirm=True
+        )
 
     def _end_greeting(self) -> None:
         note = "Enough seen: visitors like their name. v2 goes live."

@@ -61,13 +61,12 @@ def assign(
 
     `kept`: the key of the variant that a sticky experiment has given it before. Raises what `check_unit_id` raises.
     """
-    control = experiment.control
     if experiment.state != "running":
-        return Assignment(control, False, None, "disabled")
+        return Assignment(experiment.control, False, None, "disabled")
     if experiment.condition and not matches(experiment.condition, attributes or NOTHING):
-        return Assignment(control, False, None, "condition")
+        return Assignment(experiment.control, False, None, "condition")
     if not unit_id:
-        return Assignment(control, False, None, "no_unit")
+        return Assignment(experiment.control, False, None, "no_unit")
     check_unit_id(unit_id)
     if experiment.overrides and (forced := _named(experiment, experiment.overrides.get(unit_id))):
         return Assignment(forced, False, None, "override")
@@ -75,13 +74,13 @@ def assign(
         return Assignment(same, True, slot(experiment.seed, unit_id), "sticky")
     where = experiment.namespace
     if where is not None and not _is_in(where.ranges, slot(where.seed, unit_id)):
-        return Assignment(control, False, None, "namespace")
+        return Assignment(experiment.control, False, None, "namespace")
     number = slot(experiment.seed, unit_id)
     for variant in experiment.variants:
         for lo, hi in variant.ranges:
             if lo <= number < hi:
                 return Assignment(variant, True, number, "split")
-    return Assignment(control, False, number, "outside")
+    return Assignment(experiment.control, False, number, "outside")
 
 
 def _named(experiment: ExperimentSpec, key: str | None) -> VariantSpec | None:

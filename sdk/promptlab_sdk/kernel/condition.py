@@ -71,8 +71,10 @@ def _compared(operator: str, value: JSON, operand: JSON) -> bool:
 
 
 def _each(value: JSON) -> Sequence[JSON]:
-    """Return the values of an attribute: a list is fulfilled by any of its elements."""
-    return value if isinstance(value, list | tuple) else (value,)
+    """Return the values of an attribute: a list is fulfilled by any of its elements, too long a one by none."""
+    if isinstance(value, list | tuple):
+        return value if len(value) <= MAX_ATTRIBUTES else ()
+    return (value,)
 
 
 def _is_any(value: JSON, wanted: JSON) -> bool:
@@ -115,6 +117,8 @@ def problems(condition: JSON) -> list[Problem]:
         reader.found.append(Problem("", f"A condition has at most {MAX_PARTS} comparisons, not {reader.parts}."))
     if reader.patterns > MAX_PATTERNS:
         reader.found.append(Problem("", f"A condition has at most {MAX_PATTERNS} patterns, not {reader.patterns}."))
+    if reader.listed > MAX_LISTED:
+        reader.found.append(Problem("", f"Lists have at most {MAX_LISTED} values together, not {reader.listed}."))
     return reader.found
 
 
@@ -138,6 +142,7 @@ class _Checker:
         self.found: list[Problem] = []
         self.parts = 0
         self.patterns = 0
+        self.listed = 0
 
     def condition(self, condition: JSON, path: str, depth: int) -> None:
         if not isinstance(condition, Mapping):
@@ -176,6 +181,7 @@ class _Checker:
             if not isinstance(operand, list) or not 0 < len(operand) <= MAX_LISTED:
                 self._say(path, f"{operator} takes a list of 1 to {MAX_LISTED} values.")
                 return
+            self.listed += len(operand)
             for index, one in enumerate(operand):
                 self._value(one, f"{path}.{index}")
         elif operator == "$exists":
