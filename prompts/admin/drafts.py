@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,8 @@ from prompts.services import drafting
 
 KEEP = "keep"
 """What the button "Keep as draft" sends as `act`."""
+TRY = "try"
+"""What "Save and try it" sends."""
 
 
 class DraftPages(HouseAdmin):
@@ -83,7 +86,13 @@ class DraftPages(HouseAdmin):
             form.refuse(Invalid(same))
             return None
         saved = gettext("v%(number)s is saved. What is live did not change.") % names
-        return self.said(request, saved if is_new else same, self.url("change", prompt.pk))
+        return self.said(request, saved if is_new else same, self.after_saving(request, prompt.pk, version.number))
+
+    def after_saving(self, request: HttpRequest, prompt_id: int, number: int) -> str:
+        """Return where somebody goes on: where the version is tried, if they said so, else on the prompt's page."""
+        if request.POST.get("act") == TRY:
+            return f"{reverse('admin:chat_conversation_try')}?prompt={prompt_id}&text={number}"
+        return self.url("change", prompt_id)
 
     def draft_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what one's own draft changes."""

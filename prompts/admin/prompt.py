@@ -169,7 +169,8 @@ class PromptAdmin(
                 model_type=filled["model_type"],
                 allow_secret=filled.get("allow_secret", ""),
             )
-            return self.said(request, gettext("Version 1 is saved. It is not live yet."), self.url("change", prompt.pk))
+            sentence = gettext("Version 1 is saved. It is not live yet.")
+            return self.said(request, sentence, self.after_saving(request, prompt.pk, 1))
 
         return self.form_page(
             request,

@@ -242,6 +242,17 @@ def test_a_long_talk_takes_as_few_queries_as_a_short_one(
         assert client.get(page_of(talk_of(cast.vic))).content.count(b"You said: Hello") == 3
 
 
+def test_who_saves_a_text_goes_on_by_trying_it(cast: Cast, prompt: Prompt) -> None:
+    client = signed_in(cast.ann)
+    fresh = client.post("/admin/prompts/prompt/add/", {"title": "Fresh", "text": "Be brief.", "act": "try"})
+    made = Prompt.objects.get(title="Fresh")
+    assert fresh.headers["Location"] == f"{TRY}?prompt={made.pk}&text=1"
+    page = reverse("admin:prompts_prompt_change", args=[prompt.pk])
+    typed = {"text": "Greet {{name}} well.", "message": "Warmer", "act": "try", "started_from": 1, "row_version": ""}
+    assert client.post(page, typed).headers["Location"] == f"{TRY}?prompt={prompt.pk}&text=2"
+    assert "Save and try it" in client.get(page).content.decode()
+
+
 def test_a_person_of_several_teams_tries_what_each_has(cast: Cast, prompt: Prompt) -> None:
     accounts.add_member(SYSTEM, make_team(), cast.ann, Role.WRITER)
     assert say(signed_in(cast.ann), prompt).status_code == 302
