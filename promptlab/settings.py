@@ -278,6 +278,7 @@ CSRF_FAILURE_VIEW = "promptlab.pages.csrf_failure"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("es", _("Spanish"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "promptlab.lib.places"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env_str("TZ", "UTC")

@@ -166,7 +166,7 @@ def _percent(number: str) -> str:
 
 
 def _points(number: str) -> str:
-    return _("%(number)s\u00a0points") % {"number": number}
+    return _("%(number)s points").replace(" ", NO_BREAK) % {"number": number}
 
 
 def _dollars(number: str) -> str:

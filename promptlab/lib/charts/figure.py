@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from promptlab.lib.charts.shapes import NOTHING, join
+from promptlab.lib.formats import fmt_pct
 
 VISIBLE_ROWS = 5
 
@@ -57,6 +58,11 @@ def figure(
     caption = format_html("<figcaption>{}</figcaption>", words.caption) if words.caption else NOTHING
     table = _table(words.title, heads, rows)
     return format_html('<figure class="chart">{}{}{}</figure>', drawings, caption, table)
+
+
+def most() -> dict[str, str]:
+    """Return the share that a likely range covers, for the sentences that name it: 95 %."""
+    return {"share": fmt_pct(0.95, 0)}
 
 
 def spoken(parts: Iterable[tuple[str, str]]) -> str:

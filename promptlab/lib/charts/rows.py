@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from promptlab.lib.charts.figure import Format, Row, Size, Words, figure, spoken
+from promptlab.lib.charts.figure import Format, Row, Size, Words, figure, most, spoken
 from promptlab.lib.charts.shapes import (
     NOTHING,
     Scale,
@@ -80,7 +80,7 @@ def interval(
     words = Words(
         title or _("Thumbs-up rate with its likely range"),
         finding or spoken((name, f"{value} ({reach})") for name, value, reach in table),
-        caption or _("Mark: the value so far. Line: where the true value most likely is (95\u00a0%)."),
+        caption or _("Mark: the value so far. Line: where the true value most likely is (%(share)s).") % most(),
     )
     heads = (_("Text"), heading or _("Thumbs-up rate"), _("Likely range"))
     return figure(words, heads, table, draw, lambda size: len(rows) * size.row + 28)
@@ -150,9 +150,9 @@ def bars(
     words = Words(
         title or _("Waiting time"),
         finding or spoken((row[0], " / ".join(row[1:])) for row in table),
-        caption or (_("Bar: half of the answers are faster. Mark: 95\u00a0% are.") if has_upto else ""),
+        caption or (_("Bar: half of the answers are faster. Mark: %(share)s are.") % most() if has_upto else ""),
     )
-    heads = (_("Text"), headings[0] or _("Half under"), headings[1] or _("95\u00a0% under"))
+    heads = (_("Text"), headings[0] or _("Half under"), headings[1] or _("%(share)s under") % most())
     return figure(words, heads[: len(table[0])], table, draw, lambda size: len(rows) * size.row + 4)
 
 

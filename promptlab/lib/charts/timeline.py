@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from promptlab.lib.charts.figure import WIDE, Format, Row, Size, Words, figure, spoken
+from promptlab.lib.charts.figure import WIDE, Format, Row, Size, Words, figure, most, spoken
 from promptlab.lib.charts.shapes import (
     DASHES,
     NOTHING,
@@ -86,7 +86,7 @@ def line(
     words = Words(
         title or _("Thumbs-up rate over time"),
         finding or spoken((one.name, fmt(one.last())) for one in series),
-        caption or (_("Line: the value to that day. Band: its likely range (95\u00a0%).") if edges else ""),
+        caption or (_("Line: the value to that day. Band: its likely range (%(share)s).") % most() if edges else ""),
     )
     heads = (_("Day"), *(one.name for one in series))
     return figure(words, heads, table, draw, lambda size: HEIGHT)
