@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.models import Feedback, FeedbackChange
@@ -192,7 +192,7 @@ class FeedbackAdmin(HouseAdmin):
             (_("Text shown"), self.variant(thing)),
             (_("Question"), question.content if question else "–"),
             (_("Answer"), thing.message.content or "–"),
-            (_("From"), thing.rater or gettext("Nobody named")),
+            (pgettext("rating", "From"), thing.rater or gettext("Nobody named")),
             (_("Given"), when(thing.created_at)),
         ]
         facts += [(_("Said before"), _before(change)) for change in thing.changes.all()]

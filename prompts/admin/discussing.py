@@ -10,7 +10,7 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
@@ -149,7 +149,12 @@ TITLES: dict[str, Any] = {
     "settle": _("Settle what %(who)s began"),
     "reopen": _("Open again what %(who)s began"),
 }
-LABELS: dict[str, Any] = {"reply": _("Answer"), "edit": _("Save"), "settle": _("Settle"), "reopen": _("Open again")}
+LABELS: dict[str, Any] = {
+    "reply": pgettext_lazy("button", "Answer"),
+    "edit": _("Save"),
+    "settle": _("Settle"),
+    "reopen": _("Open again"),
+}
 DONE: dict[str, Any] = {
     "reply": _("Your answer is there."),
     "edit": _("Your comment is changed."),

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
@@ -207,7 +208,7 @@ class StateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         others = [choice for choice in ReviewRequest.State.choices if choice[0] != ReviewRequest.State.OPEN]
-        return [*others, (self.ALL, _("All"))]
+        return [*others, (self.ALL, pgettext_lazy("reviews", "All"))]
 
     def choices(self, changelist: Any) -> Any:
         """Name the usual choice for what it shows."""

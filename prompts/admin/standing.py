@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils.formats import localize
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
@@ -27,7 +27,7 @@ class StarsForm(HouseForm):
     stars = forms.ChoiceField(
         label=_("Your stars"),
         required=False,
-        choices=[("", _("None")), *((str(number), "★" * number) for number in range(5, 0, -1))],
+        choices=[("", pgettext_lazy("stars", "None")), *((str(number), "★" * number) for number in range(5, 0, -1))],
     )
     note = forms.CharField(label=_("Why"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3}))
     is_favourite = forms.BooleanField(label=_("Keep it among my favourites"), required=False)

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts import services
@@ -167,7 +167,7 @@ class ApiKeyAdmin(HouseAdmin):
         if key.revoked_at is not None:
             return badge(_("Revoked"))
         if not key.is_usable:
-            return badge(_("Ended"))
+            return badge(pgettext("key", "Ended"))
         is_ending = key.expires_at is not None and key.expires_at - timezone.now() < SOON
         return badge(_("Ends soon"), "warn") if is_ending else badge(_("Works"), "ok")
 
