@@ -6,7 +6,7 @@ PORT ?= 8000
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-stores check lint format types contracts bench requirements clean
+.PHONY: help install run demo test test-stores check lint format types contracts bench words requirements clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -64,6 +64,11 @@ contracts: $(VENV)/.dev  ## Imports go down, never up
 bench: $(VENV)/.run  ## Measure: fetches against a bare server, lists and searches of 100,000 prompts
 	@$(BIN)/python bench/serve.py
 	@$(BIN)/python tests/stores.py -- $(BIN)/python bench/finding.py
+
+words: $(VENV)/.run  ## Collect the sentences to translate, and compile what is translated (needs gettext)
+	@$(BIN)/django-admin makemessages --locale es --no-obsolete --no-wrap --add-location file \
+	  --ignore .venv --ignore tests --ignore sdk --ignore bench --ignore docs
+	@$(BIN)/django-admin compilemessages --locale es --ignore .venv
 
 requirements: $(VENV)/.python  ## Compile the pinned requirement files from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
