@@ -52,6 +52,7 @@ def test_where_nothing_can_be_said_nothing_is_counted(django_assert_num_queries:
         make_message(version, where, content="", tool_calls=[{"id": "c1"}]),
         make_message(version, where, content="Fi", state=Message.State.CANCELLED),
         make_message(version, where, content="", is_external=True),
+        make_message(version, where, content="Fine.", purpose=Message.Purpose.TRY),
         make_message(version, where, content=""),
     ]
     assert formats.kept(rows) == {}

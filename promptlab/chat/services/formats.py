@@ -22,10 +22,11 @@ Check = tuple[str, dict[str, Any]]
 def kept(answers: Sequence[Message]) -> dict[int, bool]:
     """Return by id whether answers keep their format; those without one, and those nobody can judge, are left out.
 
-    Complete answers whose text we have: not those given elsewhere, nor calls of tools. One query, one more where a
-    version declares a format: a JSON schema of the answer, or `response_format` json_object among its settings.
+    Complete answers to users, whose text we have: not those given elsewhere, trials, nor calls of tools. One query,
+    one more where a version declares a format: a JSON schema of the answer, or `response_format` json_object among its
+    settings.
     """
-    found = [one for one in answers if one.version_id and one.state == Message.State.COMPLETED and not one.is_external]
+    found = [one for one in answers if one.version_id and one.state == Message.State.COMPLETED and _is_ours(one)]
     declared = _declared({one.version_id for one in found if one.version_id is not None})
     version_of = {one.pk: one.version_id for one in found if one.version_id in declared}
     if not version_of:
@@ -42,6 +43,11 @@ def kept(answers: Sequence[Message]) -> dict[int, bool]:
         if passed is not None:
             said[pk] = passed
     return said
+
+
+def _is_ours(answer: Message) -> bool:
+    """Whether a user of ours got it from us."""
+    return not answer.is_external and answer.purpose != Message.Purpose.TRY
 
 
 def _declared(version_ids: set[int]) -> Mapping[int, Check]:
