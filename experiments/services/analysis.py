@@ -79,19 +79,26 @@ def _inputs(
     """Return everything the results follow from, as JSON keeps it."""
     until = min(now, experiment.ended_at) if experiment.ended_at else now
     variants = _with_waits(experiment, phase_sums(experiment))
-    planned = experiment.planned_size
+    planned, began_at = experiment.planned_size, _began_at(experiment)
     return {
-        "ran_for_s": (until - experiment.started_at).total_seconds() if experiment.started_at else None,
+        "ran_for_s": (until - began_at).total_seconds() if began_at else None,
         "is_ended": experiment.ended_at is not None,
         "planned": planned or PLANNED,
         "planned_ratings": planned,
         "primary_metric": experiment.primary_metric,
+        "guardrails": experiment.guardrails,
         "said_before": asdict(_said(last)) if last else asdict(Said(Verdict.NOT_STARTED)),
         "led_yesterday": yesterday.results["leaders"] if yesterday else [],
         "at_end_before": last.results.get("at_end") if last else None,
         "costs": extremes.costs(experiment, variants, now, last.inputs.get("costs") if last else None),
         "variants": variants,
     }
+
+
+def _began_at(experiment: Experiment) -> datetime | None:
+    """Return when the phase began; None before the experiment was started."""
+    later = experiment.phases.filter(number=experiment.phase).first() if experiment.phase > 1 else None
+    return later.began_at if later else experiment.started_at
 
 
 def phase_sums(experiment: Experiment) -> list[Json]:
@@ -129,7 +136,8 @@ def computed(inputs: Json) -> Json:
     variants = inputs["variants"]
     control = next(one for one in variants if one["is_control"])
     treatments = [one for one in variants if not one["is_control"]]
-    found = guardrails.decide(arm(control), {one["key"]: arm(one) for one in treatments})
+    rules = guardrails.family(inputs.get("guardrails", ()), inputs.get("primary_metric", "approval"))
+    found = guardrails.decide(arm(control), {one["key"]: arm(one) for one in treatments}, rules)
     broken = {one.treatment for one in found.harms}
     compared = {one["key"]: comparing.compared(control, one, inputs, len(treatments)) for one in treatments}
     rivals = tuple(

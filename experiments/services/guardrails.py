@@ -95,6 +95,11 @@ class Decision:
         return bool(self.harms)
 
 
+def family(chosen: Sequence[str], deciding: str = Metric.APPROVAL) -> tuple[Rule, ...]:
+    """Return the rules for what was chosen not to get worse, and for what decides; all where nothing was chosen."""
+    return tuple(rule for rule in FAMILY if not chosen or rule.metric in (*chosen, deciding))
+
+
 def decide(control: Arm, treatments: Mapping[str, Arm], rules: Sequence[Rule] = FAMILY) -> Decision:
     """Return what is proven about each treatment, all in one phase with equal slices side by side.
 

@@ -64,7 +64,8 @@ def _harms(experiment: Experiment) -> tuple[Finding, ...]:
     variants = analysis.phase_sums(experiment)
     control = next(one for one in variants if one["is_control"])
     treatments = {one["key"]: measures.arm(one) for one in variants if not one["is_control"]}
-    return guardrails.decide(measures.arm(control), treatments).harms
+    rules = guardrails.family(experiment.guardrails, experiment.primary_metric)
+    return guardrails.decide(measures.arm(control), treatments, rules).harms
 
 
 def _pause(experiment: Experiment, harms: tuple[Finding, ...], now: datetime) -> bool:

@@ -16,7 +16,7 @@ from django.apps import apps
 from django.db import transaction
 from django.db.models import F, Sum
 
-from experiments.models import AnalysisSnapshot, Experiment, ExperimentUnit, HourRollup, Variant
+from experiments.models import AnalysisSnapshot, Experiment, ExperimentUnit, HourRollup, Phase, Variant
 from experiments.results import as_json, results
 from experiments.services import lifecycle
 from experiments.services.analysis import analyse, analyse_all, computed
@@ -153,7 +153,7 @@ def test_the_task_looks_at_what_runs_or_has_just_ended(cast: Cast, experiment: E
 def test_at_the_planned_number_tests_are_made_once(cast: Cast) -> None:
     with time_machine.travel(START, tick=False):
         experiment = make_experiment(make_prompt(cast.team), running=True, weights=(3334, 3333, 3333))
-    experiment.planned_size = 600  # type: ignore[attr-defined]
+    experiment.planned_size = 600
     control, one, other = experiment.variants.all()
     add(users(control, 140, 50), users(one, 150, 40), users(other, 142, 48))
     early = analyse(experiment, START + timedelta(days=3))
@@ -214,6 +214,15 @@ def test_what_took_part_once_is_not_compared_any_more(experiment: Experiment) ->
     snapshot = analyse(experiment, START + HOUR)
     assert snapshot is not None
     assert (list(snapshot.results["variants"]), snapshot.results["changes"]) == (["control"], {})
+
+
+def test_a_phase_has_its_own_time(experiment: Experiment) -> None:
+    with time_machine.travel(START + timedelta(days=3), tick=False):
+        Phase.objects.create(experiment=experiment, number=2, kind="shares", seed="s", bucket_version=1, shares={})
+    experiment.phase = 2
+    snapshot = analyse(experiment, START + timedelta(days=3, hours=5))
+    assert snapshot is not None
+    assert (snapshot.inputs["ran_for_s"], snapshot.verdict) == (5 * 3600, "too_early")
 
 
 def test_results_hold_the_newest_analysis_of_the_phase(experiment: Experiment) -> None:

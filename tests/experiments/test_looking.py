@@ -101,6 +101,15 @@ def test_a_text_that_is_proven_worse_is_paused_and_the_numbers_are_kept(experime
     assert (kept.verdict, found["is_harmful"]) == ("worse", True)
 
 
+def test_what_nobody_chose_to_guard_pauses_nothing(experiment: Experiment) -> None:
+    say(experiment, control=40, variant_1=0)
+    chosen = {"guardrails": ["format"], "primary_metric": "latency"}
+    Experiment.objects.filter(pk=experiment.pk).update(**chosen)
+    assert pausing.check_all() == 0
+    Experiment.objects.filter(pk=experiment.pk).update(primary_metric="approval")
+    assert pausing.check_all() == 1
+
+
 def test_who_lets_it_go_on_is_not_overruled(experiment: Experiment) -> None:
     say(experiment, control=40, variant_1=0)
     assert pausing.check_all() == 1
