@@ -9,8 +9,12 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from feedback.querysets import FeedbackQuerySet, MetricQuerySet
-from promptlab.accounts.models import Team
+from promptlab.accounts.models import Team, User
 from promptlab.chat.models import Message
+from prompts.models import SuiteCase
+
+BESIDE_APPROVAL = ~Q(metric="rating") | Q(source__in=("annotator", "judge"))
+"""What is said besides the thumbs of end users: few rows, each with an index."""
 
 
 class Metric(models.Model):
@@ -91,6 +95,8 @@ class Feedback(models.Model):
         indexes = [
             models.Index(fields=["id"], condition=Q(rolled_up_at=None), name="feedback_not_rolled_up"),
             models.Index(fields=["team", "metric"], condition=~Q(metric="rating"), name="feedback_of_metric"),
+            models.Index(fields=["team", "value", "-id"], condition=~Q(comment=""), name="feedback_inbox"),
+            models.Index(fields=["team"], condition=Q(source__in=("annotator", "judge")), name="feedback_of_experts"),
         ]
 
     def __str__(self) -> str:
@@ -155,3 +161,76 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class Comment(Feedback):
+    """A rating with words, as the inbox shows it."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("comment")
+        verbose_name_plural = _("comments")
+
+
+class Care(models.Model):
+    """Who looks after a comment, and whether that is done. No row: nobody yet."""
+
+    feedback = models.OneToOneField(Feedback, models.CASCADE, primary_key=True, related_name="care")
+    assignee = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("who"))
+    settled_at = models.DateTimeField(_("settled"), null=True)
+
+    class Meta:
+        verbose_name = _("comment in the inbox")
+        verbose_name_plural = _("comments in the inbox")
+
+    def __str__(self) -> str:
+        # Never the comment's words: this is written into the activity log.
+        return f"#{self.feedback_id}"
+
+
+class Label(models.Model):
+    """A word that a team sorts comments by."""
+
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="labels")
+    name = models.CharField(_("label"), max_length=40)
+
+    class Meta:
+        verbose_name = _("label")
+        verbose_name_plural = _("labels")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["feedback", "name"], name="label_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Note(models.Model):
+    """What colleagues say to each other about a comment."""
+
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="notes")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    author_label = models.CharField(_("who"), max_length=200)
+    text = models.TextField(_("note"))
+    at = models.DateTimeField(_("written"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("note")
+        verbose_name_plural = _("notes")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.author_label
+
+
+class SavedCase(models.Model):
+    """A case of a test suite that was made of a rated answer."""
+
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="cases")
+    case = models.OneToOneField(SuiteCase, models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name = _("saved case")
+        verbose_name_plural = _("saved cases")
+
+    def __str__(self) -> str:
+        return str(self.case)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Self
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from prompts.querysets import OfTeam
+
+BY_NEED = (F("value").asc(nulls_last=True), "-id")
+"""Thumbs-down first, then thumbs-up, then the others; the newest of each first."""
 
 
 class FeedbackQuerySet(OfTeam):
@@ -19,6 +22,10 @@ class FeedbackQuerySet(OfTeam):
     def standing(self) -> Self:
         """Return the ratings that were not taken back."""
         return self.filter(Q(value__isnull=False) | Q(score__isnull=False) | ~Q(text=""))
+
+    def with_words(self) -> Self:
+        """Return the ratings that say something in words: a comment, or an ideal answer."""
+        return self.filter(~Q(comment="") | ~Q(text=""))
 
 
 class MetricQuerySet(OfTeam):

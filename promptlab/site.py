@@ -46,6 +46,7 @@ WORK = [
     (_("Try it"), "admin:chat_conversation_try"),
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),
+    (_("Comments"), "admin:feedback_comment_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [

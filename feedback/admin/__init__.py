@@ -1,6 +1,7 @@
 """The pages of what people say of answers."""
 
+from feedback.admin.inbox import CommentAdmin
 from feedback.admin.metrics import MetricAdmin
 from feedback.admin.ratings import FeedbackAdmin
 
-__all__ = ["FeedbackAdmin", "MetricAdmin"]
+__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin"]

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from experiments.services.forgetting import rename_unit
 from feedback.models import Feedback, FeedbackChange, FeedbackReceipt
-from promptlab.accounts.access import Principal, require
+from feedback.services import inbox
+from promptlab.accounts.access import SYSTEM, Principal, require
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
 from promptlab.chat.services.purging import purge_unit
@@ -57,6 +58,7 @@ def _erase_ratings(team_id: int, unit_id: str, stands_for: str) -> int:
     """
     theirs = list(Feedback.objects.filter(team_id=team_id, rater=unit_id).values_list("pk", flat=True))
     Feedback.objects.filter(pk__in=theirs).update(rater=stands_for, comment="", text="")
+    inbox.forget(theirs, SYSTEM)
     FeedbackReceipt.objects.filter(feedback__in=theirs).delete()
     FeedbackChange.objects.filter(feedback__in=theirs).delete()  # the update has just written some, too
     return len(theirs)

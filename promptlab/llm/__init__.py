@@ -18,7 +18,7 @@ from promptlab.llm.errors import (
     ProviderUnavailable,
     UnknownModel,
 )
-from promptlab.llm.finding import Masks
+from promptlab.llm.finding import KINDS, Masks, without_values
 from promptlab.llm.gateway import aclose, acomplete, aspent, astream, complete
 from promptlab.llm.masking import masked_messages
 from promptlab.llm.tokens import TokenCount, estimate
@@ -36,6 +36,7 @@ from promptlab.llm.types import (
 )
 
 __all__ = [
+    "KINDS",
     "PARAMETERS",
     "BadRequest",
     "ChatMessage",
@@ -71,4 +72,5 @@ __all__ = [
     "model_names",
     "price",
     "resolve",
+    "without_values",
 ]

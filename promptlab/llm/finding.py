@@ -74,6 +74,15 @@ def find(text: str, masks: Masks) -> list[Found]:
     return sorted(found)
 
 
+def without_values(text: str, masks: Masks) -> str:
+    """Return the text with `[EMAIL]` and the like in place of the values that the masks name: there is no way back."""
+    pieces, last = [], 0
+    for one in find(text, masks):
+        pieces += [text[last : one.start], f"[{one.kind.upper()}]"]
+        last = one.end
+    return "".join((*pieces, text[last:]))
+
+
 def _add(found: list[Found], more: Iterator[Found]) -> None:
     """Add the values that overlap none of those that are there."""
     there = iter(sorted(found))

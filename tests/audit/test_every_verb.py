@@ -17,9 +17,11 @@ from django.utils import timezone
 from experiments.services import concluding, lifecycle, phasing, ramping, targeting
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
-from feedback.services import erasing, metrics
+from feedback.models import Feedback
+from feedback.services import erasing, inbox, metrics
+from feedback.services.ingest import NewRating, accept
 from promptlab.accounts import services as accounts
-from promptlab.accounts.access import Principal, Role
+from promptlab.accounts.access import SYSTEM, Principal, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Membership
 from promptlab.audit.admin import SENTENCES, sentence
@@ -104,6 +106,7 @@ MODULES = (
     "promptlab.chat.services.budgeting",
     "feedback.services.erasing",
     "feedback.services.metrics",
+    "feedback.services.inbox",
 )
 
 
@@ -216,6 +219,17 @@ def _metric(w: World, **changes: Any) -> Step:
         return lambda: metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     one = metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     return lambda: metrics.change_metric(w.cleo, one, changes)  # type: ignore[arg-type]
+
+
+def _comment_of_user(act: Callable[..., object], *said: Any, before: Any = None) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        accept(SYSTEM, NewRating(str(make_message(w.first).uid), -1, comment="Wrong."))
+        rating = Feedback.objects.select_related("message__version__prompt").get()
+        if before:
+            before(w.cleo, rating)
+        return lambda: act(w.cleo, rating, *(one(w) if callable(one) else one for one in said))
+
+    return prepare
 
 
 def _rollback(w: World) -> Step:
@@ -599,6 +613,12 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "set_budget": (_set_budget, ["budget.set"]),
     "remove_budget": (_remove_budget, ["budget.removed"]),
     "erase_unit": (_erase_unit, ["unit.erased"]),
+    "assign": (_comment_of_user(inbox.assign, lambda w: w.cast.ann), ["inbox.assigned"]),
+    "label": (_comment_of_user(inbox.label, ["tone"]), ["inbox.labelled"]),
+    "settle": (_comment_of_user(inbox.settle), ["inbox.settled"]),
+    "reopen": (_comment_of_user(inbox.reopen, before=inbox.settle), ["inbox.reopened"]),
+    "add_note": (_comment_of_user(inbox.add_note, "Called."), ["inbox.noted"]),
+    "save_as_case": (_comment_of_user(inbox.save_as_case), ["suite.created", "suite.case_added"]),
     "declare_metric": (_metric, ["metric.declared"]),
     "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),
     "create_suite": (lambda w: lambda: suites.create_suite(w.cleo, w.team_id, name="new"), ["suite.created"]),
@@ -621,6 +641,7 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
+    "assign", "label", "settle", "reopen",
     "erase_unit", "change_metric", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve",
     "edit_comment", "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
