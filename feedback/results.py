@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
+from django.db.models import Avg, Case, Count, F, IntegerField, Q, QuerySet, Sum, TextField, Value, When
 
 from experiments.errors import ExperimentNotFound
 from experiments.models import Experiment, HourRollup, Variant
 from experiments.stats.proportion import Approval, approval, ratio
-from feedback.models import Feedback
+from feedback.models import BESIDE_APPROVAL, Feedback, Metric
 from promptlab.accounts.access import Principal
 from promptlab.chat.models import Message
 from prompts.errors import PromptNotFound
@@ -79,6 +79,29 @@ class VariantCounts(VersionCounts):
 
 
 @dataclass(frozen=True, slots=True)
+class MetricCounts:
+    """What was said of one text in one metric by one kind of rater. `choice`: of a category which; else "".
+
+    `mean` of scores; of yes and no the share of yes; None of words.
+    """
+
+    metric: str
+    source: str
+    prompt: str
+    version: int
+    experiment: str | None
+    variant: str | None
+    choice: str
+    ratings: int
+    mean: float | None
+
+    def order(self) -> tuple[object, ...]:
+        """The order in which they are told."""
+        place = (self.prompt, self.version, self.experiment or "", self.variant or "")
+        return (self.metric, self.source, *place, self.choice)
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackStats:
     """All counts from `since` on (a full hour; None: from the beginning). Lists are in the order of names."""
 
@@ -86,6 +109,7 @@ class FeedbackStats:
     totals: Counts
     variants: tuple[VariantCounts, ...]
     versions: tuple[VersionCounts, ...]
+    metrics: tuple[MetricCounts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +168,38 @@ def feedback_stats(
 ) -> FeedbackStats:
     """Return the counts the principal may see: of one experiment, of one prompt (name or id), or of everything.
 
-    What is acknowledged is counted, rolled up or not. Five queries at most. Raises ExperimentNotFound, PromptNotFound.
+    What is acknowledged is counted, rolled up or not. Six queries at most. Raises ExperimentNotFound, PromptNotFound.
     """
-    hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0) if since else None
     variants = _variants_of(principal, experiment) if experiment else []
     experiment_ids = list({variant.experiment_id for variant in variants}) if experiment else None
-    scope = Scope(principal, experiment_ids, _prompt_ids(principal, prompt) if prompt else None, hour)
+    scope = Scope(principal, experiment_ids, _prompt_ids(principal, prompt) if prompt else None, _hour(since))
     sums = _sums(scope)
     for variant in variants:
         sums[Subject(variant.pk, variant.experiment.phase, variant.version_id)].add(0, 0, 0)
-    return _named(sums, hour)
+    return replace(_named(sums, scope.since), metrics=tuple(_metrics(scope)))
+
+
+def _hour(since: datetime | None) -> datetime | None:
+    return since.astimezone(UTC).replace(minute=0, second=0, microsecond=0) if since else None
+
+
+def _metrics(scope: Scope) -> list[MetricCounts]:
+    """Return what was said in declared metrics, and by annotators and judges: one statement over those rows alone."""
+    rows = Feedback.objects.visible_to(scope.principal, READ).standing().filter(BESIDE_APPROVAL)
+    rows = rows.filter(message__version__isnull=False).without_private(scope.principal, "message__version__prompt__")
+    rows = scope.narrowed(rows, "message__experiment_id", "message__version__prompt_id", "updated_at")
+    categories = Metric.objects.filter(kind=Metric.Kind.CATEGORY).values("key")
+    said = rows.values(
+        "metric",
+        "source",
+        prompt=F("message__version__prompt__name"),
+        version=F("message__version__number"),
+        experiment=F("message__experiment__key"),
+        variant=F("message__served_variant__key"),
+        choice=Case(When(metric__in=categories, then=F("text")), default=Value(""), output_field=TextField()),
+    )
+    found = said.annotate(ratings=Count("id"), mean=Avg("score"))
+    return sorted((MetricCounts(**one) for one in found), key=MetricCounts.order)
 
 
 def _variants_of(principal: Principal, key: str) -> list[Variant]:

@@ -10,6 +10,7 @@ django = get_asgi_application()
 
 from experiments.api import delivery, environment, ofrep, ready  # noqa: E402  (Django must be set up first)
 from feedback.api import intake  # noqa: E402
+from feedback.api import urls as ratings  # noqa: E402
 from promptlab import checks, llm  # noqa: E402
 from promptlab.chat.api import export, exposures, generate, openai_face, stream  # noqa: E402
 from promptlab.chat.services import ending  # noqa: E402
@@ -40,6 +41,7 @@ routes = [
     *export.ROUTES,
     *exposures.ROUTES,
     *intake.ROUTES,
+    *ratings.HOT,
     *openai_face.ROUTES,
 ]
 application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=ready.quick)

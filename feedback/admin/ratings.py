@@ -18,11 +18,12 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
+from feedback.admin.usage import UsagePages
 from feedback.models import Feedback, FeedbackChange
 from feedback.services.ingest import MAX_COMMENT
 from feedback.services.tried import rate_tried
 from promptlab.accounts.access import Principal
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, badge, link
+from promptlab.accounts.modeladmin import HouseForm, TeamFilter, acting, badge, link
 from promptlab.chat.admin.trying import OwnRating, own_ratings
 from promptlab.chat.admin.turns import Fact, answer_facts
 from promptlab.chat.models import Message
@@ -35,9 +36,13 @@ A_MOMENT = timedelta(seconds=1)
 
 def thumb(rating: Feedback) -> SafeString:
     """Return the rating in words; the colour only repeats them."""
-    if rating.value is None:
+    said = rating.said
+    if said is None:
         return badge(_("Taken back"))
-    return badge(_("Thumbs up"), "ok") if rating.value > 0 else badge(_("Thumbs down"), "bad")
+    if rating.value is not None:
+        return badge(_("Thumbs up"), "ok") if rating.value > 0 else badge(_("Thumbs down"), "bad")
+    told = Truncator(said).chars(40) if isinstance(said, str) else f"{said:g}"
+    return badge(f"{rating.metric}: {told}")
 
 
 def ratings_of(answers: Sequence[Message]) -> Mapping[int, list[Fact]]:
@@ -101,7 +106,7 @@ class CommentFilter(admin.SimpleListFilter):
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(HouseAdmin):
+class FeedbackAdmin(UsagePages):
     view_capability = "feedback.read"
     list_title = _("Ratings")
     empty_title = _("No ratings yet")
@@ -111,6 +116,9 @@ class FeedbackAdmin(HouseAdmin):
     list_filter = [ThumbFilter, CommentFilter, TeamFilter]
     search_fields = ["comment", "message__conversation__prompt__title"]
     sortable_by = ()
+
+    def own_urls(self) -> list[Any]:
+        return [self.own("usage/<int:pk>/", self.usage_page, "usage")]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         names = ["message__conversation__prompt", "message__version", "message__served_variant", "message__experiment"]
@@ -136,7 +144,7 @@ class FeedbackAdmin(HouseAdmin):
     @admin.display(description=_("Of what"))
     def answer(self, rating: Feedback) -> SafeString:
         text = Truncator(rating.message.content).chars(80) or gettext("An empty answer")
-        return link(_transcript(rating), text)
+        return link(transcript_of(rating), text)
 
     @admin.display(description=_("Prompt"))
     def prompt(self, rating: Any) -> str:
@@ -198,16 +206,17 @@ class FeedbackAdmin(HouseAdmin):
         facts += [(_("Said before"), _before(change)) for change in thing.changes.all()]
         if thing.updated_at - thing.created_at > A_MOMENT:
             facts.append((_("Changed"), when(thing.updated_at)))
-        actions = [{"label": _("Go to the conversation"), "url": _transcript(thing), "kind": ""}]
+        actions = [{"label": _("Go to the conversation"), "url": transcript_of(thing), "kind": ""}]
         title = gettext("Rating of %(prompt)s") % {"prompt": self.prompt(thing)}
         return self.page(request, "admin/accounts/facts.html", title=title, facts=facts, actions=actions)
 
 
 def _before(change: FeedbackChange) -> SafeString:
-    said = thumb(Feedback(value=change.value))
+    said = thumb(Feedback(value=change.value, score=change.score, text=change.text))
     return format_html("{} {} {}", said, change.comment, when(change.said_at))
 
 
-def _transcript(rating: Feedback) -> str:
+def transcript_of(rating: Feedback) -> str:
+    """Return the address of the rated answer in its conversation."""
     url = reverse("admin:chat_conversation_change", args=[rating.message.conversation_id])
     return f"{url}#message-{rating.message_id}"

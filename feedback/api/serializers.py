@@ -165,6 +165,20 @@ class VariantCountsOut(VersionCountsOut):
     is_control = serializers.BooleanField()
 
 
+class MetricCountsOut(serializers.Serializer[Any]):
+    """What was said of one text in one metric by one kind of rater. `mean` of scores; of yes and no the share of yes."""
+
+    metric = serializers.CharField()
+    source = serializers.ChoiceField(choices=Feedback.Source.choices)
+    prompt = serializers.CharField()
+    version = serializers.IntegerField()
+    experiment = serializers.CharField(allow_null=True)
+    variant = serializers.CharField(allow_null=True)
+    choice = serializers.CharField(allow_blank=True, help_text="Of a category, which.")
+    ratings = serializers.IntegerField()
+    mean = serializers.FloatField(allow_null=True)
+
+
 class StatsOut(serializers.Serializer[Any]):
     """Everything that was said, summed. `since`: the full hour from which is counted."""
 
@@ -172,3 +186,4 @@ class StatsOut(serializers.Serializer[Any]):
     totals = CountsOut()
     variants = VariantCountsOut(many=True)
     versions = VersionCountsOut(many=True)
+    metrics = MetricCountsOut(many=True, help_text="Declared metrics, and what annotators and judges say.")

@@ -172,6 +172,7 @@ CALLS = [
     Call("POST", "/feedback/metrics", "team.admin", {"key": "new", "kind": "boolean"}, is_own=True),
     Call("GET", "/feedback/metrics/{metric}", "feedback.read"),
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
+    Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
     Call("POST", "/units/erase", "team.admin", {"unit_id": "customer-1"}, is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
