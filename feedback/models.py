@@ -234,3 +234,26 @@ class SavedCase(models.Model):
 
     def __str__(self) -> str:
         return str(self.case)
+
+
+class Privacy(models.Model):
+    """What of texts a team keeps. No row: all of it, as it was written.
+
+    `masked` are kinds of values that are replaced; without `keeps_text` nothing is kept but numbers. `messages_to` and
+    `ratings_to` are the ids up to which messages were looked through, and words of ratings removed for their age.
+    """
+
+    team = models.OneToOneField(Team, models.CASCADE, related_name="+", verbose_name=_("team"))
+    masked = models.CharField(_("replaced in what is kept"), max_length=40, blank=True)
+    keeps_text = models.BooleanField(_("texts are kept"), default=True)
+    messages_to = models.PositiveBigIntegerField(default=0, editable=False)
+    ratings_to = models.PositiveBigIntegerField(default=0, editable=False)
+
+    objects = MetricQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("what is kept")
+        verbose_name_plural = _("what is kept")
+
+    def __str__(self) -> str:
+        return str(self.team)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from feedback.services import batch, ingest
+from feedback.services import batch, ingest, purging
 
 
 @shared_task(name=ingest.ROLL_UP_TASK)
 def roll_up_feedback() -> None:
     """Add new and changed ratings to the sums."""
     batch.roll_up_feedback()
+
+
+@shared_task(name=purging.TIDY_TASK)
+def tidy_texts() -> None:
+    """Remove or clean the texts that teams do not keep."""
+    purging.tidy_texts()

@@ -149,6 +149,7 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up-messages": {"task": "chat.roll_up_messages", "schedule": 1.0, "options": {"expires": 10}},
     "roll-up-feedback": {"task": "feedback.roll_up_feedback", "schedule": 1.0, "options": {"expires": 10}},
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
+    "tidy-texts": {"task": "feedback.tidy_texts", "schedule": 60.0, "options": {"expires": 60}},
     "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-repricings": {"task": "chat.run_repricings", "schedule": 60.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},

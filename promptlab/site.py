@@ -57,6 +57,7 @@ ADMINISTRATION = [
     (_("Fields of prompts"), "admin:prompts_metadatafield_changelist"),
     (_("Providers"), "admin:llm_provider_changelist"),
     (_("What does not leave"), "admin:llm_masking_changelist"),
+    (_("What is kept"), "admin:feedback_privacy_changelist"),
     (_("Budgets"), "admin:chat_budget_changelist"),
     (_("Pricing again"), "admin:chat_repricing_changelist"),
     (_("API keys"), "admin:accounts_apikey_changelist"),

@@ -2,6 +2,7 @@
 
 from feedback.admin.inbox import CommentAdmin
 from feedback.admin.metrics import MetricAdmin
+from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
 
-__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin"]
+__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin", "PrivacyAdmin"]

@@ -117,9 +117,6 @@ class FeedbackAdmin(UsagePages):
     search_fields = ["comment", "message__conversation__prompt__title"]
     sortable_by = ()
 
-    def own_urls(self) -> list[Any]:
-        return [self.own("usage/<int:pk>/", self.usage_page, "usage")]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         names = ["message__conversation__prompt", "message__version", "message__served_variant", "message__experiment"]
         texts = ["message__version__text", "message__version__messages", "message__variables"]
@@ -164,7 +161,8 @@ class FeedbackAdmin(UsagePages):
         return when(rating.created_at)
 
     def own_urls(self) -> list[Any]:
-        return [self.own("tried/<int:pk>/", self.tried_page, "tried")]
+        usage = self.own("usage/<int:pk>/", self.usage_page, "usage")
+        return [usage, self.own("tried/<int:pk>/", self.tried_page, "tried")]
 
     def tried_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Keep what a person thinks of an answer in a talk of their own, and go back to it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from feedback.api import export, metrics, usage, views
+from feedback.api import export, metrics, privacy, usage, views
 
 HOT = [*export.ROUTES]
 """Answered by `promptlab.asgi` before Django; named here, so that the API's description knows them in every process."""
 
 urlpatterns = [
     re_path(r"^feedback/?$", views.FeedbackList.as_view()),
+    re_path(r"^privacy/?$", privacy.PrivacyDetail.as_view()),
     re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
     re_path(r"^feedback/metrics/?$", metrics.MetricList.as_view()),
     re_path(r"^feedback/metrics/(?P<pk>\d{1,18})/?$", metrics.MetricDetail.as_view()),

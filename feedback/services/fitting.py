@@ -29,6 +29,7 @@ class Fitted:
     value: int | None = None
     score: float | None = None
     text: str = ""
+    comment: str = ""
 
 
 def declared(named: Iterable[tuple[int, str]]) -> Metrics:

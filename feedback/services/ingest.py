@@ -12,8 +12,8 @@ from django.db import IntegrityError
 from experiments import receipts
 from feedback.attribution import Answer, answers_of
 from feedback.errors import FeedbackNotFound, KeyReused, SubjectNotFound
-from feedback.models import Feedback
-from feedback.services import writing
+from feedback.models import Feedback, Metric
+from feedback.services import privacy, writing
 from feedback.services.fitting import ALIASES, MAX_TEXT, RATING, Fitted, Metrics, Value, declared, fitted
 from feedback.services.subjects import newest_answers, uid_in
 from promptlab.accounts.access import Principal, require, require_environment
@@ -180,7 +180,13 @@ def _of_conversations(named: dict[int, Said]) -> dict[int, Said]:
 
 def _fitted(answer: Answer, rating: NewRating, metrics: Metrics) -> Known:
     found = fitted(answer.team_id, rating.metric, rating.value, rating.source, metrics)
-    return answer, rating, replace(found, text=rating.correction) if rating.correction else found
+    text = found.text or rating.correction
+    if not (text or rating.comment):
+        return answer, rating, found
+    kept = privacy.kept.of(answer.team_id)
+    if rating.metric == RATING or metrics[answer.team_id, rating.metric].kind != Metric.Kind.CATEGORY:
+        text = kept.stored(text)
+    return answer, rating, replace(found, text=text, comment=kept.stored(rating.comment))
 
 
 def _rateable(actor: Principal, rating: NewRating, found: Answer | None) -> Answer:
@@ -280,7 +286,7 @@ def _key(one: Known) -> Key:
 def _row(one: Known) -> writing.Row:
     answer, rating, held = one
     rater = rating.user or answer.unit_id
-    words = rating.comment, held.score, held.text, rating.source
+    words = held.comment, held.score, held.text, rating.source
     return writing.Row(answer.team_id, answer.pk, rater, rating.metric, held.value, *words)
 
 

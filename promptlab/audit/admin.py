@@ -83,6 +83,7 @@ SENTENCES: dict[str, Any] = {
     "metric.declared": _("let people say %(what)s of answers"),
     "metric.changed": _("changed what may be said of answers: %(what)s"),
     "notifications.changed": _("chose other mails: %(what)s"),
+    "privacy.changed": _("changed what %(what)s keeps of texts"),
     "prompt.imported": _("imported %(what)s"),
     "rating.given": _("gave stars to %(what)s"),
     "rating.taken_back": _("took back the stars of %(what)s"),
@@ -160,6 +161,7 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
             "price.",
             "messages.",
             "metric.",
+            "privacy.",
         ),
     ),
 }

@@ -174,6 +174,8 @@ CALLS = [
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
+    Call("GET", "/privacy", "team.admin", is_own=True),
+    Call("PUT", "/privacy", "team.admin", {"masked": ["email"], "keeps_text": True}, is_own=True),
     Call("POST", "/units/erase", "team.admin", {"unit_id": "customer-1"}, is_own=True),
     Call("GET", "/explain/{receipt}", "prompt.read"),
     Call("GET", "/messages/{message}", "chat.read"),

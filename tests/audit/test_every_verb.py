@@ -18,7 +18,7 @@ from experiments.services import concluding, lifecycle, phasing, ramping, target
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
-from feedback.services import erasing, inbox, metrics
+from feedback.services import erasing, inbox, metrics, privacy
 from feedback.services.ingest import NewRating, accept
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import SYSTEM, Principal, Role
@@ -107,6 +107,7 @@ MODULES = (
     "feedback.services.erasing",
     "feedback.services.metrics",
     "feedback.services.inbox",
+    "feedback.services.privacy",
 )
 
 
@@ -219,6 +220,10 @@ def _metric(w: World, **changes: Any) -> Step:
         return lambda: metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     one = metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     return lambda: metrics.change_metric(w.cleo, one, changes)  # type: ignore[arg-type]
+
+
+def _set_privacy(w: World) -> Step:
+    return lambda: privacy.set_privacy(w.cleo, w.cast.team, masked=["email"], keeps_text=True)
 
 
 def _comment_of_user(act: Callable[..., object], *said: Any, before: Any = None) -> Callable[[World], Step]:
@@ -619,6 +624,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "reopen": (_comment_of_user(inbox.reopen, before=inbox.settle), ["inbox.reopened"]),
     "add_note": (_comment_of_user(inbox.add_note, "Called."), ["inbox.noted"]),
     "save_as_case": (_comment_of_user(inbox.save_as_case), ["suite.created", "suite.case_added"]),
+    "set_privacy": (_set_privacy, ["privacy.changed"]),
     "declare_metric": (_metric, ["metric.declared"]),
     "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),
     "create_suite": (lambda w: lambda: suites.create_suite(w.cleo, w.team_id, name="new"), ["suite.created"]),
@@ -642,7 +648,7 @@ REPEATABLE = (
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
     "assign", "label", "settle", "reopen",
-    "erase_unit", "change_metric", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve",
+    "set_privacy", "erase_unit", "change_metric", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve",
     "edit_comment", "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",

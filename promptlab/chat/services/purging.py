@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
+from promptlab import llm
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
 from promptlab.chat.models import Conversation, Message, Retention
 from promptlab.lib.batches import in_batches
 from promptlab.lib.logs import get_logger
+from promptlab.llm import Masks
 
 log = get_logger(__name__)
 PURGE_TASK = "chat.purge_old_messages"
@@ -30,7 +33,7 @@ def purge_old_messages(now: datetime | None = None, limit: int = BATCH) -> int:
     moment = now or timezone.now()
     total = 0
     for retention in Retention.objects.select_related("team"):
-        total += _purge_team(retention.team, moment - timedelta(days=retention.days), limit)
+        total += purge_team(retention.team, moment - timedelta(days=retention.days), limit)
     return total
 
 
@@ -70,7 +73,40 @@ def purge_unit(team_id: int, unit_id: str, stands_for: str, now: datetime) -> in
     return purged
 
 
-def _purge_team(team: Team, before: datetime, limit: int) -> int:
+def mask_messages(team_id: int, masks: Masks, after_id: int, limit: int) -> tuple[int, int]:
+    """Replace values in the texts of a team's ended messages with ids above `after_id`, at most `limit` of them.
+
+    Returns the id to go on after, and how many changed. In a transaction of the caller's. It stops before an answer that
+    is being written, and a conversation that goes on is told with what was replaced.
+    """
+    rows = Message.objects.filter(conversation__team=team_id, pk__gt=after_id).order_by("pk")
+    texts = ("content", "variables", "metadata", "tool_calls")
+    changed = 0
+    for message in rows.only(*texts, "state", "conversation__title").select_related("conversation")[:limit]:
+        if message.state == Message.State.STREAMING:
+            break
+        after_id = message.pk
+        clean = {name: _without(getattr(message, name), masks) for name in texts}
+        if any(clean[name] != getattr(message, name) for name in texts):
+            Message.objects.filter(pk=message.pk).update(**clean)
+            changed += 1
+        title = llm.without_values(message.conversation.title, masks)
+        if title != message.conversation.title:
+            Conversation.objects.filter(pk=message.conversation_id).update(title=title)
+    return after_id, changed
+
+
+def _without(value: Any, masks: Masks) -> Any:
+    """Return a value of JSON without what the masks name."""
+    if isinstance(value, str):
+        return llm.without_values(value, masks)
+    if isinstance(value, dict):
+        return {name: _without(one, masks) for name, one in value.items()}
+    return [_without(one, masks) for one in value] if isinstance(value, list) else value
+
+
+def purge_team(team: Team, before: datetime, limit: int = BATCH) -> int:
+    """Purge a team's turns whose answers ended before, and return how many messages."""
     counted: list[int] = []
 
     def batch(most: int) -> int:
