@@ -8,10 +8,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from feedback.querysets import FeedbackQuerySet, MetricQuerySet
+from feedback.querysets import FeedbackQuerySet, MetricQuerySet, RoundQuerySet
 from promptlab.accounts.models import Team, User
 from promptlab.chat.models import Message
-from prompts.models import SuiteCase
+from prompts.models import Prompt, SuiteCase
 
 BESIDE_APPROVAL = ~Q(metric="rating") | Q(source__in=("annotator", "judge"))
 """What is said besides the thumbs of end users: few rows, each with an index."""
@@ -257,3 +257,40 @@ class Privacy(models.Model):
 
     def __str__(self) -> str:
         return str(self.team)
+
+
+class AnnotationRound(models.Model):
+    """A sample of a prompt's answers that colleagues rate, each by themselves, in one metric."""
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="+", verbose_name=_("prompt"))
+    title = models.CharField(_("title"), max_length=100)
+    metric = models.CharField(_("metric"), max_length=50, default="rating")
+    created_at = models.DateTimeField(_("begun"), auto_now_add=True)
+    closed_at = models.DateTimeField(_("ended"), null=True)
+
+    objects = RoundQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("round of annotation")
+        verbose_name_plural = _("rounds of annotation")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class AnnotationItem(models.Model):
+    """An answer of a round. What is thought of it are ratings whose source is an annotator."""
+
+    round = models.ForeignKey(AnnotationRound, models.CASCADE, related_name="items")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name = _("answer to rate")
+        verbose_name_plural = _("answers to rate")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["round", "message"], name="answer_once_per_round")]
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -34,3 +34,10 @@ class MetricQuerySet(OfTeam):
     def active(self) -> Self:
         """Return the metrics in which something may be said."""
         return self.filter(archived_at=None)
+
+
+class RoundQuerySet(OfTeam):
+    """Rounds of annotation: as private as the prompts whose answers are rated."""
+
+    path = "team_id"
+    seen_with = "prompt__"

@@ -47,6 +47,7 @@ WORK = [
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),
     (_("Comments"), "admin:feedback_comment_changelist"),
+    (_("Annotation"), "admin:feedback_annotationround_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [

@@ -1,8 +1,9 @@
 """The pages of what people say of answers."""
 
+from feedback.admin.annotating import RoundAdmin
 from feedback.admin.inbox import CommentAdmin
 from feedback.admin.metrics import MetricAdmin
 from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
 
-__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin", "PrivacyAdmin"]
+__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin"]

@@ -105,7 +105,7 @@ class CommentAdmin(HouseAdmin):
             thumb=thumb(thing),
             care=_care(thing),
             variant=thing.message.served_variant,
-            question=_question(thing.message),
+            question=question_of(thing.message),
             labels=", ".join(one.name for one in thing.labels.all()),
             notes=thing.notes.all(),
             cases=[one.case for one in thing.cases.select_related("case__suite")],
@@ -200,7 +200,8 @@ def _try_url(version: Version) -> str:
     return f"{reverse('admin:chat_conversation_try')}?prompt={version.prompt_id}&text={version.number}"
 
 
-def _question(answer: Message) -> str:
+def question_of(answer: Message) -> str:
+    """Return what was asked before the answer; "" when nothing was, or nothing is known of it."""
     asked = Message.objects.filter(
         conversation_id=answer.conversation_id, role=Message.Role.USER, pk__lt=answer.pk
     ).order_by("-pk")

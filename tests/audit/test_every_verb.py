@@ -18,7 +18,7 @@ from experiments.services import concluding, lifecycle, phasing, ramping, target
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
-from feedback.services import erasing, inbox, metrics, privacy
+from feedback.services import annotating, erasing, inbox, metrics, privacy
 from feedback.services.ingest import NewRating, accept
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import SYSTEM, Principal, Role
@@ -106,6 +106,7 @@ MODULES = (
     "promptlab.chat.services.budgeting",
     "feedback.services.erasing",
     "feedback.services.metrics",
+    "feedback.services.annotating",
     "feedback.services.inbox",
     "feedback.services.privacy",
 )
@@ -220,6 +221,16 @@ def _metric(w: World, **changes: Any) -> Step:
         return lambda: metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     one = metrics.declare_metric(w.cleo, w.team_id, key="accuracy", kind="score")
     return lambda: metrics.change_metric(w.cleo, one, changes)  # type: ignore[arg-type]
+
+
+def _round(w: World, *, ends: bool = False) -> Step:
+    make_message(w.first)
+
+    def start() -> Any:
+        return annotating.start_round(w.cleo, w.prompt, title="November")
+
+    one = start() if ends else None
+    return (lambda: annotating.close_round(w.cleo, one)) if one else start
 
 
 def _set_privacy(w: World) -> Step:
@@ -624,6 +635,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "reopen": (_comment_of_user(inbox.reopen, before=inbox.settle), ["inbox.reopened"]),
     "add_note": (_comment_of_user(inbox.add_note, "Called."), ["inbox.noted"]),
     "save_as_case": (_comment_of_user(inbox.save_as_case), ["suite.created", "suite.case_added"]),
+    "start_round": (_round, ["annotation.started"]),
+    "close_round": (lambda w: _round(w, ends=True), ["annotation.ended"]),
     "set_privacy": (_set_privacy, ["privacy.changed"]),
     "declare_metric": (_metric, ["metric.declared"]),
     "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),
@@ -647,9 +660,9 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
-    "assign", "label", "settle", "reopen",
-    "set_privacy", "erase_unit", "change_metric", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve",
-    "edit_comment", "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
+    "assign", "label", "settle", "reopen", "set_privacy", "close_round", "change_metric",
+    "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
+    "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
     "update_provider", "update_model", "set_price", "reprice", "set_budget",

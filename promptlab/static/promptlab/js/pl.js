@@ -103,6 +103,17 @@ function slashFocus(field) {
   });
 }
 
+/** Press the form's button with data-key when that key is, unless someone is typing or has switched single keys off. */
+function keys(form) {
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping) return;
+    if (document.body.dataset.singleKeys === "off") return;
+    const button = [...form.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+    if (button) form.requestSubmit(button);
+  });
+}
+
 /** Send a form once: its button says data-busy and rests until the page changes or comes back. */
 function busy(form) {
   form.addEventListener("submit", ({ submitter }) => {
@@ -178,6 +189,7 @@ const BEHAVIOURS = {
   menu,
   reveal,
   estimate,
+  keys,
   "focus-me": (element) => element.focus(),
 };
 

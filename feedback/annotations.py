@@ -1,0 +1,49 @@
+"""How a round of annotation stands: who rated how much, and how far they agree, with each other and with end users."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from feedback.models import AnnotationItem, AnnotationRound, Feedback
+from feedback.stats import Agreement, agreement, pairwise
+
+Said = dict[int, float | str]
+"""What somebody said, by the message's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResults:
+    """`done`: answers rated, by rater. `kappa` among annotators; `with_users`: most annotators, and most end users, of thumbs."""
+
+    answers: int
+    done: dict[str, int]
+    kappa: float | None
+    with_users: Agreement
+
+
+def results_of(one: AnnotationRound) -> RoundResults:
+    """Return how a round stands: two queries."""
+    is_thumb = one.metric == "rating"  # only then end users were asked the same
+    messages = list(AnnotationItem.objects.filter(round=one).values_list("message_id", flat=True))
+    said: dict[str, Said] = defaultdict(dict)
+    users: dict[int, list[float]] = defaultdict(list)
+    for rating in Feedback.objects.filter(message__in=messages, metric__in=(one.metric, "rating")).standing():
+        told = rating.said
+        if rating.source == Feedback.Source.ANNOTATOR and rating.metric == one.metric and told is not None:
+            said[rating.rater][rating.message_id] = told
+        elif is_thumb and rating.source == Feedback.Source.END_USER and rating.value is not None:
+            users[rating.message_id].append(rating.value)
+    liked = {pk: float(1 if sum(values) > 0 else -1) for pk, values in users.items() if sum(values)}
+    done = {rater: len(things) for rater, things in sorted(said.items())}
+    return RoundResults(len(messages), done, pairwise(list(said.values())), agreement(_most(said), liked))
+
+
+def _most(said: dict[str, Said]) -> dict[int, float]:
+    """Return the thumb of most annotators for each answer; none where they are even."""
+    votes: dict[int, list[float]] = defaultdict(list)
+    for things in said.values():
+        for pk, told in things.items():
+            if isinstance(told, float | int):
+                votes[pk].append(told)
+    return {pk: float(1 if sum(told) > 0 else -1) for pk, told in votes.items() if sum(told)}
