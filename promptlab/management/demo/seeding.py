@@ -14,7 +14,10 @@ from experiments import delivery
 from experiments.models import Experiment
 from experiments.services import lifecycle
 from experiments.services.lifecycle import NewVariant
-from promptlab.accounts.models import Team
+from feedback.models import Feedback
+from feedback.services import inbox, metrics
+from promptlab.accounts.access import SYSTEM
+from promptlab.accounts.models import Team, User
 from promptlab.management.demo.clock import clock_at
 from promptlab.management.demo.newsroom import Newsroom
 from promptlab.management.demo.people import PEOPLE, acting_as, demo_team, make_person, set_password
@@ -190,7 +193,18 @@ class _Seeding:
         self.say(f"traffic of chat-greeting: {traffic.answers} answers, {traffic.ratings} ratings")
 
     def _support_traffic(self) -> None:
-        traffic = Traffic(self.team)
+        metrics.declare_metric(SYSTEM, self.team.pk, key="solved", kind="boolean", title="Solved the problem")
+        traffic = Traffic(self.team, metric="solved")
         traffic.triage(8, CONVERSATIONS["triage"])
         traffic.support(SUPPORT_STARTS - 0.1, CONVERSATIONS["support"])
         self.say(f"traffic of support-reply and ticket-triage: {traffic.answers} answers, {traffic.ratings} ratings")
+        self._look_after_comments()
+
+    def _look_after_comments(self) -> None:
+        """Ana took the newest complaint, and said what it is about."""
+        complaints = Feedback.objects.filter(team=self.team, value=-1).exclude(comment="").order_by("-pk")
+        for complaint, labels in zip(complaints[:2], (["too long"], ["wrong facts"]), strict=False):
+            inbox.label(acting_as(self.team, "ana"), complaint, labels)
+        if complaints:
+            inbox.assign(acting_as(self.team, "chloe"), complaints[0], User.objects.get(username="ana"))
+            inbox.add_note(acting_as(self.team, "ana"), complaints[0], "The third this week. v3 is shorter.")

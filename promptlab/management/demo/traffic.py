@@ -47,10 +47,14 @@ class Said:
 
 
 class Traffic:
-    """One run of the traffic. The same seed says the same things; who is served which text is not in our hand."""
+    """One run of the traffic. The same seed says the same things; who is served which text is not in our hand.
 
-    def __init__(self, team: Team, seed: int = 7) -> None:
+    `metric`: of yes and no, in which a third of those who rate answer, too.
+    """
+
+    def __init__(self, team: Team, seed: int = 7, metric: str = "") -> None:
         self.actor: Principal = shop(team)
+        self.metric = metric
         self.chance = random.Random(seed)
         self.ratings = 0
         self.answers = 0
@@ -205,6 +209,8 @@ class Traffic:
         later = min(one.at + timedelta(minutes=self.chance.uniform(0.5, 30)), timezone.now())
         with clock_at(later):
             accept(self.actor, rating)
+            if self.metric and self.ratings % 3 == 0:
+                accept(self.actor, NewRating(rating.message_id, likes, metric=self.metric))
         self.ratings += 1
 
 
