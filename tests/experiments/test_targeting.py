@@ -205,6 +205,7 @@ def test_the_list_may_change_while_it_runs(api: Api, team: Team) -> None:
     assert (bad.status_code, bad.json()["errors"][0]["field"]) == (400, "overrides.qa")
     assert rename_unit(team.pk, "qa", "gone") == 1
     assert not Experiment.objects.get(pk=one.pk).overrides
+    assert Environment.objects.get(pk=one.environment_id).revision == 4
     lifecycle.stop(SYSTEM, one)
     assert api.put("/experiments/two/overrides", {"overrides": {}}).json()["code"] == "wrong_state"
 
