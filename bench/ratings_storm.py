@@ -224,7 +224,7 @@ def run_storm(options: argparse.Namespace, house: House) -> list[str]:
         )
         for number in range(options.clients)
     ]
-    threads = [threading.Thread(target=client.run) for client in clients]
+    threads = [threading.Thread(target=client.run, daemon=True) for client in clients]
     faults = [what for what, kills in KILLS.items() for _ in range(kills)]
     random.Random(5).shuffle(faults)
     began, total = time.monotonic(), each * options.clients
@@ -295,7 +295,7 @@ def run_lag(options: argparse.Namespace, house: House) -> list[str]:
             sent[0] += batch
             time.sleep(max(0.0, began + sent[0] / options.rate - time.monotonic()))
 
-    thread = threading.Thread(target=arrive)
+    thread = threading.Thread(target=arrive, daemon=True)
     thread.start()
     began = time.monotonic()
     back_at = moved_at = under_at = 0.0
