@@ -1,19 +1,24 @@
-"""Sliding windows counted in Redis: several of them asked and taken in one atomic step, one way there and back."""
+"""Sliding windows counted in Redis: several of them asked and taken in one atomic step, one way there and back.
+
+The script takes windows, and for each call that is asked for what it wants of each of them; calls are let in in their order.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from promptlab.lib import redis
+from promptlab.lib.gathering import Gathering
 
 SCRIPT = b"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local is_asked, fits, seen = ARGV[1] == '1', 1, {}
+local is_asked, keys, seen, said, is_taken = ARGV[1] == '1', #KEYS, {}, {}, false
 for i, key in ipairs(KEYS) do
-    local quota, window, size = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+    local quota, window = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
     local number, before, count = math.floor(now / window), 0, 0
     local was = redis.call('HMGET', key, 'number', 'before', 'count')
     if was[1] and tonumber(was[1]) == number then
@@ -21,19 +26,28 @@ for i, key in ipairs(KEYS) do
     elseif was[1] and tonumber(was[1]) == number - 1 then
         before = tonumber(was[3])
     end
-    local left = (number + 1) * window - now
-    if is_asked and math.floor(before * left / window) + count + size > quota then fits = 0 end
-    seen[i] = {number, before, count, left, window, size}
+    seen[i] = {number = number, before = before, count = count, left = (number + 1) * window - now, window = window, quota = quota}
 end
-local said = {fits}
-for i, key in ipairs(KEYS) do
-    local number, before, count, left, window, size = unpack(seen[i])
-    if fits == 1 then
-        count = math.max(0, count + size)
-        redis.call('HSET', key, 'number', number, 'before', before, 'count', count)
-        redis.call('PEXPIRE', key, 2 * window)
+for at = 2 * keys + 1, #ARGV - 1, keys do
+    local fits = 1
+    for i, one in ipairs(seen) do
+        local used = math.floor(one.before * one.left / one.window) + one.count + tonumber(ARGV[at + i])
+        if is_asked and used > one.quota then fits = 0 end
     end
-    said[3 * i - 1], said[3 * i], said[3 * i + 1] = before, count, left
+    said[#said + 1] = fits
+    for i, one in ipairs(seen) do
+        if fits == 1 then
+            one.count = math.max(0, one.count + tonumber(ARGV[at + i]))
+            is_taken = true
+        end
+        said[#said + 1], said[#said + 2], said[#said + 3] = one.before, one.count, one.left
+    end
+end
+if is_taken then
+    for i, key in ipairs(KEYS) do
+        redis.call('HSET', key, 'number', seen[i].number, 'before', seen[i].before, 'count', seen[i].count)
+        redis.call('PEXPIRE', key, 2 * seen[i].window)
+    end
 end
 return said
 """
@@ -77,31 +91,39 @@ class Window:
         return self.left_s + window_s * max(0.0, 1 - (room + 1) / self.count)
 
 
-def take(wants: Sequence[Want]) -> tuple[bool, list[Window]]:
+Answer = tuple[bool, list[Window]]
+About = tuple[bool, tuple[tuple[str, int, int], ...]]
+"""Whether it is asked if there is room, and (key, quota, seconds) of each window."""
+
+
+def take(wants: Sequence[Want]) -> Answer:
     """Take all of it, or nothing where something does not fit; tell which, and how the windows are after. RedisAway."""
-    words = _words(wants, is_asked=True)
+    words = _words((True, _windows(wants)), [wants])
     client = redis.client()
     said = redis.attempt(lambda: _run(client, words))
-    return _read(wants, said)
+    return _read([wants], said)[0]
 
 
-async def atake(wants: Sequence[Want]) -> tuple[bool, list[Window]]:
-    """The same as `take`, for the hot routes."""
-    words = _words(wants, is_asked=True)
-    try:
-        said = await redis.acommand("EVALSHA", SHA, *words)
-    except redis.ScriptUnknown:
-        said = await redis.acommand("EVAL", SCRIPT, *words)
-    return _read(wants, said)
+async def atake(wants: Sequence[Want]) -> Answer:
+    """The same as `take`, for the hot routes: what is wanted of the same windows at the same time is asked together."""
+    return await _gathering.join(wants, (True, _windows(wants)))
 
 
 async def aadd(want: Want) -> None:
     """Count `want.size` more, or less where it is negative, whether there is room or not. Raises RedisAway."""
-    words = _words([want], is_asked=False)
+    await _gathering.join([want], (False, _windows([want])))
+
+
+async def _ask(about: Hashable, group: Sequence[Sequence[Want]]) -> Sequence[Answer]:
+    words = _words(cast(About, about), group)
     try:
-        await redis.acommand("EVALSHA", SHA, *words)
+        said = await redis.acommand("EVALSHA", SHA, *words)
     except redis.ScriptUnknown:
-        await redis.acommand("EVAL", SCRIPT, *words)
+        said = await redis.acommand("EVAL", SCRIPT, *words)
+    return _read(group, said)
+
+
+_gathering: Gathering[Sequence[Want], Answer] = Gathering(_ask)
 
 
 def _run(client: redis.Client, words: Sequence[str | int]) -> list[int]:
@@ -112,11 +134,22 @@ def _run(client: redis.Client, words: Sequence[str | int]) -> list[int]:
     return said
 
 
-def _words(wants: Sequence[Want], *, is_asked: bool) -> list[str | int]:
-    numbers = [number for one in wants for number in (one.quota, one.window_s * 1000, one.size)]
-    return [len(wants), *(one.key for one in wants), int(is_asked), *numbers]
+def _windows(wants: Sequence[Want]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((one.key, one.quota, one.window_s) for one in wants)
 
 
-def _read(wants: Sequence[Want], said: Sequence[int]) -> tuple[bool, list[Window]]:
-    windows = [Window(want, said[3 * i + 1], said[3 * i + 2], said[3 * i + 3] / 1000) for i, want in enumerate(wants)]
-    return bool(said[0]), windows
+def _words(about: About, group: Sequence[Sequence[Want]]) -> list[str | int]:
+    is_asked, of = about
+    limits = [number for _, quota, window_s in of for number in (quota, window_s * 1000)]
+    sizes = [want.size for wants in group for want in wants]
+    return [len(of), *(key for key, _, _ in of), int(is_asked), *limits, *sizes]
+
+
+def _read(group: Sequence[Sequence[Want]], said: Sequence[int]) -> list[Answer]:
+    """Return what is said of each: whether it fits, and before, count and milliseconds left of each window."""
+    words = iter(said)
+    return [(bool(next(words)), [_window(want, words) for want in wants]) for wants in group]
+
+
+def _window(want: Want, words: Iterator[int]) -> Window:
+    return Window(want, before=next(words), count=next(words), left_s=next(words) / 1000)

@@ -1,0 +1,101 @@
+"""Calls that arrive together in an event loop are made by one piece of work: for them all one way there and back.
+
+Who comes alone waits for nobody. While a group is under way those who come make up the next one, so the busier the
+process, the larger its groups, and the less each of them costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
+from functools import partial
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from promptlab.lib.threads import run_db
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+Work = Callable[[Sequence[Given]], Sequence[Result | Exception]]
+AsyncWork = Callable[[Hashable, Sequence[Given]], Awaitable[Sequence[Result | Exception]]]
+Line = deque[tuple[Given, "asyncio.Future[Result]"]]
+MOST = 100
+
+
+class Gathering(Generic[Given, Result]):
+    """`work` returns for each thing that was given what came of it: a result, or the error to raise. Raising, it fails all.
+
+    It is told what the group is about, and runs in no call's context: what belongs to one brings it along. In an event
+    loop one group about a thing is under way at a time.
+    """
+
+    def __init__(self, work: AsyncWork[Given, Result], most: int = MOST) -> None:
+        self._work = work
+        self._most = most
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Line[Given, Result]]] = (
+            WeakKeyDictionary()
+        )
+
+    @classmethod
+    def in_database(cls, work: Work[Given, Result], most: int = MOST) -> Gathering[Given, Result]:
+        """Return one whose work is done in a database thread."""
+        return cls(partial(_in_thread, work), most)
+
+    async def join(self, given: Given, about: Hashable = None) -> Result:
+        """Return what came of it. Who hangs up meanwhile changes nothing: the work is done all the same."""
+        loop = asyncio.get_running_loop()
+        lines = self._loops.setdefault(loop, {})
+        future: asyncio.Future[Result] = loop.create_future()
+        line = lines.get(about)
+        if line is None:
+            line = lines[about] = deque()
+            task = loop.create_task(self._work_off(lines, about), context=Context())
+            _under_way.add(task)
+            task.add_done_callback(_under_way.discard)
+        line.append((given, future))
+        return await future
+
+    async def _work_off(self, lines: dict[Hashable, Line[Given, Result]], about: Hashable) -> None:
+        line = lines[about]
+        try:
+            while line:
+                group = [line.popleft() for _ in range(min(len(line), self._most))]
+                await self._work_on(about, group)
+        finally:
+            del lines[about]
+            _tell(line, [asyncio.CancelledError()] * len(line))
+
+    async def _work_on(self, about: Hashable, group: Sequence[tuple[Given, asyncio.Future[Result]]]) -> None:
+        results: Sequence[Result | BaseException]
+        try:
+            results = await self._work(about, [given for given, _ in group])
+        except BaseException as error:
+            _tell(group, [error] * len(group))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            _tell(group, results)
+
+
+_under_way: set[asyncio.Task[None]] = set()
+"""A loop holds its tasks weakly."""
+
+
+async def _in_thread(
+    work: Work[Given, Result], _about: Hashable, given: Sequence[Given]
+) -> Sequence[Result | Exception]:
+    return await run_db(work, given)
+
+
+def _tell(group: Sequence[tuple[Given, asyncio.Future[Result]]], results: Sequence[Result | BaseException]) -> None:
+    for (_, future), result in zip(group, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, asyncio.CancelledError):
+            future.cancel()
+        elif isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
