@@ -7,13 +7,12 @@ authenticator, limits, error bodies, CORS, request ids and log lines.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -24,11 +23,11 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
 from promptlab.lib import cors, jsonbody, logs, problem, sse, tracing
+from promptlab.lib.departure import AsyncGeneratorStep, ClientGone, Departure, Receive
 from promptlab.lib.errors import DomainError, Invalid, TooLarge, Unavailable
 
 log = logs.get_logger(__name__)
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -47,6 +46,10 @@ class Request:
     receive: Receive
     params: Mapping[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    departure: Departure = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.departure = Departure(self.receive)
 
     @property
     def method(self) -> str:
@@ -85,10 +88,6 @@ class Request:
         if not isinstance(value, dict):
             raise Invalid("The body must be a JSON object.", code="invalid_json")
         return value
-
-
-class ClientGone(Exception):
-    """The caller hung up."""
 
 
 @dataclass(slots=True)
@@ -267,9 +266,10 @@ async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: 
     request = Request(scope, receive, params, headers)
     started = time.perf_counter()
     common = {"X-Request-ID": request_id, **cors.headers(headers.get("origin", ""), is_public=route.is_public)}
-    answer = await _answer(route, request)
-    status = answer.status if isinstance(answer, Response) else 200
+    status = 500
     try:
+        answer = await _answer(route, request)
+        status = answer.status if isinstance(answer, Response) else 200
         if isinstance(answer, Response):
             await _send_response(answer, common, send)
         elif isinstance(answer, Parts):
@@ -281,6 +281,8 @@ async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: 
     except Exception:  # the answer has begun: all that is left is to cut it off
         log.exception("unexpected")
         status = 500
+    finally:
+        request.departure.stop()
     ms = round((time.perf_counter() - started) * 1000, 1)
     log.info("request", method=request.method, path=scope["path"], status=status, ms=ms)
 
@@ -365,63 +367,67 @@ async def _close(answer: EventStream) -> None:
 
 
 class _Line:
-    """Where a stream is sent. It knows since when it waits for the caller, or is silent: no timer for each part."""
+    """Where a stream is sent. It knows since when it waits for the caller, or is silent: one timer for all of its parts."""
 
-    def __init__(self, send: Send, ping: bytes) -> None:
+    def __init__(self, send: Send, ping: bytes, leave: Callable[[], None]) -> None:
         self._send = send
         self._ping = ping
-        self._now = asyncio.get_running_loop().time
+        self._leave = leave
+        self._loop = asyncio.get_running_loop()
         self._is_sending = False
-        self._since = self._now()
+        self._since = self._loop.time()
+        self._pinging: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(self._wait_s(), self._look)
 
     async def send(self, part: bytes) -> None:
-        self._is_sending, self._since = True, self._now()
+        self._is_sending, self._since = True, self._loop.time()
         await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        self._is_sending, self._since = False, self._now()
+        self._is_sending, self._since = False, self._loop.time()
 
-    def left_s(self) -> float | None:
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+        if self._pinging is not None:
+            self._pinging.cancel()
+
+    def _left_s(self) -> float | None:
         """Return how long it may go on as it does; None for as long as it likes."""
         if self._is_sending:
-            return self._since + WRITE_TIMEOUT_S - self._now()
-        return self._since + PING_S - self._now() if self._ping else None
+            return self._since + WRITE_TIMEOUT_S - self._loop.time()
+        return self._since + PING_S - self._loop.time() if self._ping else None
 
-    async def relieve(self) -> None:
-        """End a silence. Raises ClientGone when what was sent is not taken."""
-        left_s = self.left_s()
-        if left_s is None or left_s > 0:
-            return
-        if self._is_sending:
-            raise ClientGone
-        await _send_part(self._ping, self._send)
-        self._since = self._now()
+    def _wait_s(self) -> float:
+        """Return when to look again: a stream that begins to wait for its caller is looked at after the shorter time."""
+        left_s = self._left_s()
+        return max(0.0, min(WRITE_TIMEOUT_S, left_s if left_s is not None else WRITE_TIMEOUT_S))
+
+    def _look(self) -> None:
+        """End a silence, or the stream when what was sent is not taken."""
+        left_s = self._left_s()
+        if left_s is not None and left_s <= 0:
+            if self._is_sending:
+                self._leave()
+                return
+            self._pinging = self._loop.create_task(self._say_so())
+            self._is_sending, self._since = True, self._loop.time()
+        self._timer = self._loop.call_later(self._wait_s(), self._look)
+
+    async def _say_so(self) -> None:
+        try:
+            await self.send(self._ping)
+        except OSError:
+            self._leave()
 
 
 async def _stream(answer: EventStream, request: Request, send: Send) -> None:
-    line = _Line(send, answer.ping)
-    pump = asyncio.ensure_future(_pump(answer.events, line, send))
-    watcher = asyncio.ensure_future(_disconnected(request.receive))
+    line = _Line(send, answer.ping, request.departure.leave)
     try:
-        while not pump.done():
-            # A stream that begins to wait for its caller is looked at again at the latest after the shorter time.
-            limit_s = line.left_s()
-            wait_s = min(WRITE_TIMEOUT_S, limit_s if limit_s is not None else WRITE_TIMEOUT_S)
-            await asyncio.wait({pump, watcher}, timeout=max(0.0, wait_s), return_when=asyncio.FIRST_COMPLETED)
-            if watcher.done() and not pump.done():
-                raise ClientGone
-            if not pump.done():
-                await line.relieve()
-        pump.result()
+        with request.departure.ends():
+            async for event in answer.events:
+                await line.send(event)
+            await send({"type": "http.response.body", "body": b""})
     finally:
-        for task in (pump, watcher):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ClientGone, OSError):
-            await pump
-
-
-async def _pump(events: AsyncGenerator[bytes], line: _Line, send: Send) -> None:
-    async for event in events:
-        await line.send(event)
-    await send({"type": "http.response.body", "body": b""})
+        line.stop()
 
 
 async def _send_part(part: bytes, send: Send) -> None:
@@ -432,23 +438,6 @@ async def _send_part(part: bytes, send: Send) -> None:
         raise ClientGone from error
 
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T] | AsyncGeneratorStep[T]) -> T:
     """Await `work`, whose body has been read; raise ClientGone (and cancel it) as soon as the caller hangs up."""
-    task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_disconnected(request.receive))
-    try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
-    finally:
-        watcher.cancel()
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
+    return await request.departure.unless_gone(work)
