@@ -201,7 +201,7 @@ def test_a_crash_says_nothing_of_itself(desk: Desk, monkeypatch: pytest.MonkeyPa
     def crash(*_: Any) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("promptlab.chat.api.openai_face.prepare_turn", crash)
+    monkeypatch.setattr("promptlab.chat.api.openai_face.draft_turn", crash)
     with pytest.raises(openai.InternalServerError) as caught:
         ask(desk.client)
     assert (caught.value.code, caught.value.type) == ("internal_error", "server_error")

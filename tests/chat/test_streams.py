@@ -13,7 +13,8 @@ import pytest
 from promptlab import llm
 from promptlab.chat.api import stream
 from promptlab.chat.services import ending, streams
-from promptlab.chat.services.turn import TurnPlan, prepare_turn
+from promptlab.chat.services.beginning import Draft
+from promptlab.chat.services.turn import TurnPlan, draft_turn
 from promptlab.llm.providers import scripted
 from tests.chat.conftest import Counter, answers, text_of
 from tests.llm.upstream import TEXT, WORDS, Upstream, serve
@@ -100,11 +101,16 @@ def draining(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Upstrea
     with serve() as upstream:
         route = llm.Route("billing", "own", "gpt-4o-mini", address=upstream.url, key="k", drains=True)
 
-        def prepared(*args: Any) -> TurnPlan:
-            plan = prepare_turn(*args)
-            return replace(plan, request=replace(plan.request, routes=(route,)))
+        def drafted(*args: Any) -> Draft[TurnPlan]:
+            draft = draft_turn(*args)
 
-        monkeypatch.setattr(stream, "prepare_turn", prepared)
+            def plan() -> TurnPlan:
+                made = draft.plan()
+                return replace(made, request=replace(made.request, routes=(route,)))
+
+            return replace(draft, plan=plan)
+
+        monkeypatch.setattr(stream, "draft_turn", drafted)
         yield upstream
 
 

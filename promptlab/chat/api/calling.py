@@ -20,6 +20,7 @@ from promptlab.accounts.auth import aauthenticate
 from promptlab.accounts.drf import calls
 from promptlab.accounts.idempotency import call_of
 from promptlab.chat.models import Message
+from promptlab.chat.services.beginning import Draft, begin
 from promptlab.chat.services.replaying import once
 from promptlab.chat.services.streams import Place
 from promptlab.lib.asgi import Request
@@ -97,12 +98,12 @@ class Call:
     place: Place
     is_planned: bool = False
 
-    async def planned(self, prepare: Callable[[], P], uid_of: Callable[[P], UUID]) -> P | Message:
+    async def planned(self, draft: Callable[[], Draft[P]], uid_of: Callable[[P], UUID]) -> P | Message:
         """Return the plan, which holds the call's tokens; or the answer that the same call was given before."""
         request = self.request
         header = request.headers.get(HEADER, "")
         call = call_of(self.principal, request.method, request.scope["path"], header, dict(self.body))
-        found = await run_db(once, call, prepare, uid_of)
+        found = await begin(draft) if call is None else await run_db(once, call, draft, uid_of)
         if isinstance(found, Message):
             return found
         self.is_planned = True

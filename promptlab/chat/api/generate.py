@@ -16,8 +16,8 @@ from promptlab.chat.services.generating import (
     Generated,
     GenerateInput,
     GeneratePlan,
+    draft_generate,
     generate,
-    prepare_generate,
 )
 from promptlab.chat.services.replaying import done_again
 from promptlab.lib.asgi import Request, Response, json_response, route, unless_gone
@@ -34,7 +34,7 @@ TEXTS = ("prompt", "prompt_name", "environment", "session_id", "user", "unit_id"
 async def answer(request: Request) -> Response:
     """Answer a text or a prompt: the whole answer, what it took, and whether it was given before."""
     async with calling(request) as call:
-        plan = await call.planned(partial(prepare_generate, call.principal, _wanted(call.body)), _uid)
+        plan = await call.planned(partial(draft_generate, call.principal, _wanted(call.body)), _uid)
         headers = dict(call.admission.headers)
         if isinstance(plan, Message):
             generated = await run_db(_again, plan)

@@ -20,11 +20,10 @@ from promptlab.chat.api import openai_chat, openai_responses, openai_wire
 from promptlab.chat.api.calling import Admission, admission
 from promptlab.chat.api.leaving import leave
 from promptlab.chat.api.openai_wire import Asked, Json
-from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.offering import Offered, offered, offered_as
-from promptlab.chat.services.reserving import note_refusal
+from promptlab.chat.services.beginning import begin
 from promptlab.chat.services.streams import Place
-from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
+from promptlab.chat.services.turn import Broken, Done, Token, TurnPlan, draft_turn, stream_turn
 from promptlab.lib import sse
 from promptlab.lib.asgi import (
     AnyAnswer,
@@ -190,17 +189,9 @@ def _place(call: Call) -> Place:
     return Place(f"key:{call.principal.id}")
 
 
-def _prepared(principal: Principal, turn: TurnInput) -> TurnPlan:
-    try:
-        return prepare_turn(principal, turn)
-    except BudgetUsedUp as refusal:
-        note_refusal(refusal)
-        raise
-
-
 async def _begun(call: Call, asked: Asked) -> tuple[TurnPlan, Event, AsyncGenerator[Event]]:
     """Prepare the turn and wait for its first event, so that what fails before it is an error of HTTP."""
-    plan = (await run_db(_prepared, call.principal, asked.turn)).holding(call.admission.taken)
+    plan = (await begin(partial(draft_turn, call.principal, asked.turn))).holding(call.admission.taken)
     call.is_planned = True
     call.headers.update(openai_wire.attribution(plan))
     events = stream_turn(plan)

@@ -12,7 +12,7 @@ from promptlab.chat.api.calling import attributes_wrong, calling
 from promptlab.chat.api.leaving import leave
 from promptlab.chat.models import Message
 from promptlab.chat.services.replaying import done_again
-from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, prepare_turn, stream_turn
+from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, TurnPlan, draft_turn, stream_turn
 from promptlab.lib import problem, sse
 from promptlab.lib.asgi import EventStream, Request, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
@@ -26,7 +26,7 @@ TEXTS = ("message", "prompt", "environment", "conversation_id", "user", "unit_id
 async def chat(request: Request) -> EventStream:
     """Answer a message: tokens as they come, then one event with what it took."""
     async with calling(request) as call:
-        plan = await call.planned(partial(prepare_turn, call.principal, _turn(call.body)), _uid)
+        plan = await call.planned(partial(draft_turn, call.principal, _turn(call.body)), _uid)
         if isinstance(plan, Message):
             return _again(await run_db(done_again, plan), call.admission.headers)
         events = stream_turn(plan)

@@ -99,4 +99,4 @@ def _write(new: Sequence[_Begun]) -> None:
         one.go_on(draft.plan)
 
 
-_gathering: Gathering[tuple[Context, Callable[[], Draft[Any]]], Any] = Gathering(_begin_together)
+_gathering: Gathering[tuple[Context, Callable[[], Draft[Any]]], Any] = Gathering.in_database(_begin_together)

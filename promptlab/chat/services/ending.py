@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -15,8 +17,9 @@ from promptlab import llm
 from promptlab.chat.models import Message
 from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.reserving import settle
-from promptlab.chat.services.writing import hold, write_end
+from promptlab.chat.services.writing import hold, write_end, write_ends
 from promptlab.lib.errors import DomainError
+from promptlab.lib.gathering import Gathering
 from promptlab.lib.logs import get_logger
 from promptlab.lib.ratelimit import Taken
 from promptlab.lib.threads import run_db
@@ -146,7 +149,9 @@ async def end_turn(answer: Answer, outcome: Outcome) -> Outcome:
         await answer.taken.settle(_tokens(outcome))
     for pause_s in (*PAUSES_S, None):
         try:
-            return await run_db(_price_and_finish, answer, outcome)
+            if answer.is_budgeted:
+                return await run_db(_price_and_finish, answer, outcome)
+            return await _ends.join((copy_context(), answer, outcome))
         except (OperationalError, InterfaceError) as error:
             log.warning("answer_not_stored", message_id=str(answer.uid), error=type(error).__name__)
         if pause_s is not None:
@@ -160,6 +165,34 @@ def _price_and_finish(answer: Answer, outcome: Outcome) -> Outcome:
     return outcome
 
 
+End = tuple[Context, Answer, Outcome]
+
+
+def _finish_together(ends: Sequence[End]) -> Sequence[Outcome | Exception]:
+    """Price and write the ends of answers that no budget pays for; where one of them cannot be, each for itself."""
+    if len(ends) > 1:
+        try:
+            outcomes = [context.run(priced, answer, outcome) for context, answer, outcome in ends]
+            finish_turns([answer for _, answer, _ in ends], outcomes)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("ends_written_apart")
+        else:
+            return outcomes
+    return [_finished_alone(*one) for one in ends]
+
+
+def _finished_alone(context: Context, answer: Answer, outcome: Outcome) -> Outcome | Exception:
+    try:
+        return context.run(_price_and_finish, answer, outcome)
+    except Exception as error:  # noqa: BLE001  (whoever waits raises it)
+        return error
+
+
+_ends: Gathering[End, Outcome] = Gathering.in_database(_finish_together)
+
+
 def priced(answer: Answer, outcome: Outcome) -> Outcome:
     """Return the outcome with what it costs by the team's prices, and the prices that were counted with."""
     done = outcome.completion
@@ -171,7 +204,25 @@ def priced(answer: Answer, outcome: Outcome) -> Outcome:
 
 def finish_turn(answer: Answer, outcome: Outcome) -> bool:
     """Bring the answer's row to its end state, once; return whether this call did. The first outcome counts."""
+    with transaction.atomic():
+        hold(answer.conversation_id)
+        is_ended = write_end(answer.pk, _fields(outcome))
+        if is_ended and answer.is_budgeted:
+            settle(answer.pk, _cost(outcome))
+    return is_ended
+
+
+def finish_turns(answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> set[int]:
+    """Do for answers that no budget pays for what `finish_turn` does, in one transaction; return the ids of those it ended."""
+    with transaction.atomic():
+        hold(*(answer.conversation_id for answer in answers))
+        return write_ends({one.pk: _fields(outcome) for one, outcome in zip(answers, outcomes, strict=True)})
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    """Return what stands in the row of an answer that ends now."""
     fields: dict[str, Any] = {
+        "ended_at": timezone.now(),
         "state": outcome.state,
         "content": outcome.text,
         "finish_reason": outcome.finish_reason,
@@ -183,12 +234,7 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
     }
     if outcome.completion is not None:
         fields |= _measured(outcome.completion)
-    with transaction.atomic():
-        hold(answer.conversation_id)
-        is_ended = write_end(answer.pk, {"ended_at": timezone.now(), **fields})
-        if is_ended and answer.is_budgeted:
-            settle(answer.pk, _cost(outcome))
-    return is_ended
+    return fields
 
 
 def _tokens(outcome: Outcome) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
+from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen, choose, of_tier
 from promptlab.chat.services.ending import Answer, Outcome, end_turn
 from promptlab.chat.services.external import receipt_of
@@ -30,7 +32,7 @@ from promptlab.chat.services.kept_answers import (
     place_of,
 )
 from promptlab.chat.services.leasing import leased
-from promptlab.chat.services.paying import Written, with_budgets
+from promptlab.chat.services.paying import Written, drafted
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
     MAX_MESSAGE,
@@ -38,7 +40,7 @@ from promptlab.chat.services.turn import (
     TurnPlan,
     whole_turn,
 )
-from promptlab.chat.services.writing import write_first
+from promptlab.chat.services.writing import First
 from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.logs import request_id
@@ -100,8 +102,8 @@ class Generated:
     is_stale: bool = False
 
 
-def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
-    """Choose the version, fill it, and write the rows, before anything is sent.
+def draft_generate(actor: Principal, wanted: GenerateInput) -> Draft[GeneratePlan]:
+    """Choose the version and fill it. Its rows, which may be written along with others, stand before anything is sent.
 
     Raises NotDeployed, VersionNotFound, SnippetNotLive, MissingVariables, ContextTooLong, BudgetUsedUp,
     BudgetNeedsPrice, Invalid.
@@ -117,10 +119,12 @@ def prepare_generate(actor: Principal, wanted: GenerateInput) -> GeneratePlan:
     def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:
         conversation, told, answer = _rows(actor, team_id, wanted, chosen, environment, model)
         request = request_for(answer, team_id, told)
-        write_first(conversation, told, answer)
-        return Written(chosen, answer, request)
+        return Written(chosen, answer, request, First(conversation, told, answer))
 
-    written = with_budgets(actor, team_id, chosen, write)
+    return drafted(actor, team_id, chosen, write, partial(_plan, team_id, wanted))
+
+
+def _plan(team_id: int, wanted: GenerateInput, written: Written) -> GeneratePlan:
     chosen, answer, request = written.chosen, written.answer, written.request
     turn = TurnPlan(
         answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),

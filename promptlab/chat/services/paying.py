@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
 from promptlab import llm
 from promptlab.accounts.access import Principal
+from promptlab.chat.allowances import Rule
 from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.models import Message
+from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen
 from promptlab.chat.services.reserving import note_refusal, paying, reserve, usual_parameters
+from promptlab.chat.services.writing import First, write_first
 from promptlab.lib.logs import get_logger
 
 log = get_logger(__name__)
@@ -27,11 +30,27 @@ class Written:
     chosen: Chosen
     answer: Message
     request: llm.CompletionRequest
+    first: First | None = None
+    """The rows that are still to be written: those of a conversation that begins."""
     is_budgeted: bool = False
 
 
 Write = Callable[[Chosen, Mapping[str, Any]], Written]
-"""Writes the rows; given the version, and the model settings of whoever says nothing."""
+"""Writes the rows, but not a conversation's first; given the version, and the model settings of whoever says nothing."""
+P = TypeVar("P")
+
+
+def drafted(
+    actor: Principal, team_id: int, chosen: Chosen, write: Write, plan: Callable[[Written], P], *, waits: bool = False
+) -> Draft[P]:
+    """Return the draft of an answer whose rows `write` writes. `waits`: they may have to wait for others.
+
+    Its plan raises BudgetUsedUp, BudgetNeedsPrice where a budget pays for it.
+    """
+    if waits or _rules(actor, team_id, chosen):
+        return Draft(lambda: plan(with_budgets(actor, team_id, chosen, write)))
+    written = write(chosen, {})
+    return Draft(lambda: plan(written), written.first)
 
 
 def with_budgets(actor: Principal, team_id: int, chosen: Chosen, write: Write) -> Written:
@@ -51,12 +70,23 @@ def with_budgets(actor: Principal, team_id: int, chosen: Chosen, write: Write) -
             return _written(actor, team_id, chosen.fallen_back(), write)
 
 
-def _written(actor: Principal, team_id: int, chosen: Chosen, write: Write) -> Written:
+def _rules(actor: Principal, team_id: int, chosen: Chosen) -> tuple[Rule, ...]:
+    """Return the budgets that pay for the answer."""
     key_id = actor.id if actor.kind == "key" else None
-    rules = paying(team_id, key_id, chosen.prompt.pk if chosen.prompt else None, chosen.on_trial)
+    return paying(team_id, key_id, chosen.prompt.pk if chosen.prompt else None, chosen.on_trial)
+
+
+def _written(actor: Principal, team_id: int, chosen: Chosen, write: Write) -> Written:
+    rules = _rules(actor, team_id, chosen)
     if not rules:
-        return write(chosen, {})
+        return _with_first(write(chosen, {}))
     with transaction.atomic():
-        written = write(chosen, usual_parameters(rules))
+        written = _with_first(write(chosen, usual_parameters(rules)))
         reserve(written.answer, written.request, team_id, rules)
     return replace(written, is_budgeted=True)
+
+
+def _with_first(written: Written) -> Written:
+    if written.first is not None:
+        write_first([written.first])
+    return written

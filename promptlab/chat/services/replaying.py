@@ -17,6 +17,7 @@ from promptlab.accounts.errors import CallStillRunning
 from promptlab.accounts.idempotency import Call, claim
 from promptlab.chat.errors import BudgetUsedUp
 from promptlab.chat.models import Message
+from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.ending import Answer
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.reserving import note_refusal
@@ -29,22 +30,20 @@ WAIT_S = 2
 P = TypeVar("P")
 
 
-def once(call: Call | None, prepare: Callable[[], P], uid_of: Callable[[P], UUID]) -> P | Message:
-    """Return the plan of a new call, or the completed answer to the same call before. Without a key, the plan.
+def once(call: Call, draft: Callable[[], Draft[P]], uid_of: Callable[[P], UUID]) -> P | Message:
+    """Return the plan of a new call, whose rows stand, or the completed answer to the same call before.
 
     `uid_of` tells the uid of a plan's answer. That a budget refuses the call is told when nothing of it stands any more.
-    Raises CallStillRunning, CallKeyReused, and what `prepare` raises.
+    Raises CallStillRunning, CallKeyReused, and what the draft and its plan raise.
     """
     try:
-        return _once(call, prepare, uid_of)
+        return _once(call, draft, uid_of)
     except BudgetUsedUp as refusal:
         note_refusal(refusal)
         raise
 
 
-def _once(call: Call | None, prepare: Callable[[], P], uid_of: Callable[[P], UUID]) -> P | Message:
-    if call is None:
-        return prepare()
+def _once(call: Call, draft: Callable[[], Draft[P]], uid_of: Callable[[P], UUID]) -> P | Message:
     with transaction.atomic():
         row, _ = claim(call)
         earlier = _answer(row.subject)
@@ -52,7 +51,7 @@ def _once(call: Call | None, prepare: Callable[[], P], uid_of: Callable[[P], UUI
             raise CallStillRunning(retry_after_s=WAIT_S)
         if earlier is not None and earlier.state == Message.State.COMPLETED and earlier.purged_at is None:
             return earlier
-        plan = prepare()
+        plan = draft().written()
         row.subject = str(uid_of(plan))
         row.save(update_fields=["subject"])
     return plan

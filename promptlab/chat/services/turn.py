@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +21,13 @@ from promptlab.accounts.access import Principal
 from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
+from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen, choose, of_tier
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.leasing import leased
-from promptlab.chat.services.paying import Written, with_budgets
-from promptlab.chat.services.writing import hold, write_first
+from promptlab.chat.services.paying import Written, drafted
+from promptlab.chat.services.writing import First, hold
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
@@ -123,6 +125,14 @@ class Broken:
 def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
     """Choose the version, fill it, and write the rows. The answer's row is there before anything is sent.
 
+    Raises what `draft_turn` and its plan raise.
+    """
+    return draft_turn(actor, turn).written()
+
+
+def draft_turn(actor: Principal, turn: TurnInput) -> Draft[TurnPlan]:
+    """Choose the version and fill it. The rows of a talk that begins may be written along with others.
+
     Raises NotDeployed, VersionNotFound, ConversationNotFound, SnippetNotLive, MissingVariables, ContextTooLong,
     BudgetUsedUp, BudgetNeedsPrice, Invalid naming the field.
     """
@@ -142,15 +152,18 @@ def prepare_turn(actor: Principal, turn: TurnInput) -> TurnPlan:
             there = _new(actor, team_id, turn, chosen, environment, unit_id)
             told, answer = _rows(there, turn, chosen, unit_id, usual)
             request = request_for(answer, team_id, told)
-            write_first(there, told, answer)
-            return Written(chosen, answer, request)
+            return Written(chosen, answer, request, First(there, told, answer))
         with transaction.atomic():
             hold(there.pk)
             told, answer = _rows(there, turn, chosen, unit_id, usual)
             _write_next(told, answer)
             return Written(chosen, answer, request_for(answer, team_id))
 
-    written = with_budgets(actor, team_id, chosen, write)
+    waits = conversation is not None or bool(turn.session)
+    return drafted(actor, team_id, chosen, write, partial(_plan, team_id), waits=waits)
+
+
+def _plan(team_id: int, written: Written) -> TurnPlan:
     chosen, answer, request = written.chosen, written.answer, written.request
     return TurnPlan(
         answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),

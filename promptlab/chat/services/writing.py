@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,38 +17,52 @@ from django.db import connection, models, transaction
 from promptlab.chat.models import Conversation, Message
 
 
-def write_first(conversation: Conversation, told: Sequence[Message], answer: Message) -> None:
-    """Write a new conversation, what was said in it, and the answer to come, and give all of them their ids.
+@dataclass(frozen=True, slots=True)
+class First:
+    """The rows of a conversation that begins: what was said in it, and the answer to come."""
 
-    Where the caller tells the whole talk the answer gets the id of the first of `told` as well. All or nothing.
+    conversation: Conversation
+    told: Sequence[Message]
+    answer: Message
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the caller tells the whole talk."""
+        return bool(self.told) and self.told[0].is_sent
+
+
+def write_first(begun: Sequence[First]) -> None:
+    """Write conversations that begin and what belongs to them, and give all of it their ids. All or nothing.
+
+    Where a caller tells the whole talk its answer gets the id of the first of `told` as well.
     """
     if connection.vendor == "postgresql":
-        _write_together(conversation, told, answer)
+        _write_together(begun)
         return
     with transaction.atomic():
-        conversation.save(force_insert=True)
-        for message in told:
-            message.conversation = conversation
-            message.save(force_insert=True)
-        answer.conversation = conversation
-        answer.sent_from = _sent_from(told)
-        answer.save(force_insert=True)
+        for one in begun:
+            one.conversation.save(force_insert=True)
+            for message in one.told:
+                message.conversation = one.conversation
+                message.save(force_insert=True)
+            one.answer.conversation = one.conversation
+            one.answer.sent_from = _sent_from(one.told)
+            one.answer.save(force_insert=True)
 
 
-def _write_together(conversation: Conversation, told: Sequence[Message], answer: Message) -> None:
-    messages = [*told, answer]
-    rows = [_row(conversation), [_row(message) for message in messages]]
-    is_told = bool(told) and told[0].is_sent
+def _write_together(begun: Sequence[First]) -> None:
+    talks = [_row(one.conversation) for one in begun]
+    messages = [(number, one, row) for number, one in enumerate(begun, 1) for row in (*one.told, one.answer)]
+    rows = [[number, one.is_told, _row(row)] for number, one, row in messages]
     with connection.cursor() as cursor:
-        cursor.execute(_statement(), [*(json.dumps(one, default=str) for one in rows), is_told])
+        cursor.execute(_statement(), [json.dumps(said, default=str) for said in (talks, rows)])
         written = cursor.fetchall()
-    conversation.pk = written[0][1]
-    for message, (pk, _) in zip(messages, written, strict=True):
-        message.pk = pk
-        message.conversation = conversation
-        message._state.adding = False
-    conversation._state.adding = False
-    answer.sent_from = _sent_from(told)
+    for (_, one, row), (pk, conversation_id) in zip(messages, written, strict=True):
+        one.conversation.pk, row.pk = conversation_id, pk
+        row.conversation = one.conversation
+        row._state.adding = one.conversation._state.adding = False
+    for one in begun:
+        one.answer.sent_from = _sent_from(one.told)
 
 
 def _sent_from(told: Sequence[Message]) -> int | None:
@@ -55,8 +70,9 @@ def _sent_from(told: Sequence[Message]) -> int | None:
 
 
 def _row(row: models.Model) -> Mapping[str, Any]:
-    """Return what stands in the columns of a row that is to be inserted."""
-    return {name: field.pre_save(row, True) for name, field in _columns(type(row))}
+    """Return what stands in the columns of a row that is to be inserted, where anything does."""
+    said = ((name, field.pre_save(row, True)) for name, field in _columns(type(row)))
+    return {name: value for name, value in said if value is not None}
 
 
 @cache
@@ -71,28 +87,36 @@ def _field(name: str) -> models.Field[Any, Any]:
 
 @cache
 def _statement() -> str:
-    """Return the statement for PostgreSQL: it takes the conversation and the messages as JSON, and whether these are told.
+    """Return the statement for PostgreSQL: it takes conversations, and messages as [which of them, whether told, row].
 
     The ids of the messages are taken in their order, so that what was said stands before its answer.
     """
     talk, message = Conversation._meta.db_table, Message._meta.db_table
     own = ", ".join(f'"{name}"' for name, _ in _columns(Conversation))
+    own_values = ", ".join(f'row_."{name}"' for name, _ in _columns(Conversation))
     names = [name for name, _ in _columns(Message) if name not in ("conversation_id", "sent_from")]
     columns = ", ".join(f'"{name}"' for name in names)
     values = ", ".join(f'row_."{name}"' for name in names)
     return f"""
-        WITH begun AS (
-            INSERT INTO "{talk}" ({own})
-            SELECT {own} FROM json_populate_record(NULL::"{talk}", %s::json) RETURNING id
+        WITH talks AS MATERIALIZED (
+            SELECT nextval(pg_get_serial_sequence('{talk}', 'id')) AS id, place, said
+            FROM json_array_elements(%s::json) WITH ORDINALITY AS one(said, place)
+        ), begun AS (
+            INSERT INTO "{talk}" (id, {own})
+            SELECT talks.id, {own_values} FROM talks, json_populate_record(NULL::"{talk}", talks.said) AS row_
         ), given AS MATERIALIZED (
-            SELECT nextval(pg_get_serial_sequence('{message}', 'id')) AS id, place, told
+            SELECT nextval(pg_get_serial_sequence('{message}', 'id')) AS id, place,
+                (said ->> 0)::int AS talk, (said ->> 1)::boolean AS is_told, said -> 2 AS said
             FROM (
-                SELECT place, told FROM json_array_elements(%s::json) WITH ORDINALITY AS one(told, place) ORDER BY place
+                SELECT place, said FROM json_array_elements(%s::json) WITH ORDINALITY AS one(said, place) ORDER BY place
             ) AS in_order
-        ), first AS (SELECT min(id) AS id FROM given WHERE %s)
+        ), firsts AS (SELECT talk, min(id) AS id FROM given WHERE is_told GROUP BY talk)
         INSERT INTO "{message}" (id, conversation_id, sent_from, {columns})
-        SELECT given.id, begun.id, CASE WHEN row_.role = 'assistant' AND NOT row_.is_sent THEN first.id END, {values}
-        FROM begun, first, given, json_populate_record(NULL::"{message}", given.told) AS row_
+        SELECT given.id, talks.id, CASE WHEN row_.role = 'assistant' AND NOT row_.is_sent THEN firsts.id END, {values}
+        FROM given
+        JOIN talks ON talks.place = given.talk
+        LEFT JOIN firsts ON firsts.talk = given.talk
+        CROSS JOIN LATERAL json_populate_record(NULL::"{message}", given.said) AS row_
         ORDER BY given.place
         RETURNING id, conversation_id
     """
@@ -116,14 +140,50 @@ def _ending(names: tuple[str, ...]) -> str:
     return f'UPDATE "{table}" SET {changes} WHERE "id" = %s AND "state" = %s'
 
 
-def hold(conversation_id: int) -> None:
-    """Hold the conversation until the transaction ends; look at the clock only after.
+def write_ends(ends: Mapping[int, Mapping[str, Any]]) -> set[int]:
+    """Write how answers that are being written ended, by their ids; return those that had not ended before.
+
+    Belongs into the transaction that holds their conversations.
+    """
+    if connection.vendor != "postgresql":
+        return {answer_id for answer_id, fields in ends.items() if write_end(answer_id, fields)}
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for answer_id, fields in ends.items():
+        alike.setdefault(tuple(fields), []).append({"id": answer_id, **_by_column(fields)})
+    ended: set[int] = set()
+    with connection.cursor() as cursor:
+        for names, rows in alike.items():
+            cursor.execute(_endings(names), [json.dumps(rows, default=str), Message.State.STREAMING.value])
+            ended.update(pk for (pk,) in cursor.fetchall())
+    return ended
+
+
+def _by_column(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {_field(name).column or "": value for name, value in fields.items()}
+
+
+@cache
+def _endings(names: tuple[str, ...]) -> str:
+    table, columns = Message._meta.db_table, [_field(name).column for name in names]
+    changes = ", ".join(f'"{column}" = said."{column}"' for column in columns)
+    return f"""
+        UPDATE "{table}" SET {changes}
+        FROM json_populate_recordset(NULL::"{table}", %s::json) AS said
+        WHERE "{table}"."id" = said."id" AND "{table}"."state" = %s
+        RETURNING "{table}"."id"
+    """
+
+
+def hold(*conversation_ids: int) -> None:
+    """Hold conversations until the transaction ends; look at the clock only after.
 
     What an answer was sent is rebuilt from times: questions and answers of one conversation are written one after the
-    other, so that none is older than a turn that could not see it yet. SQLite lets one transaction write at a time.
+    other, so that none is older than a turn that could not see it yet. Several are taken in the order of their ids.
+    SQLite lets one transaction write at a time.
     """
     if connection.vendor == "postgresql":
+        table = Conversation._meta.db_table
         with connection.cursor() as cursor:
             cursor.execute(
-                f'SELECT 1 FROM "{Conversation._meta.db_table}" WHERE id = %s FOR NO KEY UPDATE', [conversation_id]
+                f'SELECT 1 FROM "{table}" WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE', [list(conversation_ids)]
             )
