@@ -1,6 +1,7 @@
 """What PromptLab adds between a caller and a model, durable rows included; and how it ends what goes wrong.
 
     .venv/bin/python bench/gateway.py                       # first token, answers a second, many streams
+    .venv/bin/python bench/gateway.py --litellm /path/to/litellm  # and LiteLLM's proxy, in the same run
     .venv/bin/python bench/gateway.py --drill --calls 2000  # every way a model server fails; callers who hang up
     .venv/bin/python tests/stores.py -- .venv/bin/python bench/gateway.py --database DATABASE_URL
 
@@ -15,12 +16,11 @@ import http.client
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "sdk")]
 
-from servers import Server, free_port, manage, promptlab  # noqa: E402
+from asking import Heard, Target, ask, ends, quantile, together, waits  # noqa: E402
+from servers import Server, free_port, manage, promptlab, wait_for  # noqa: E402
 
 TOKEN = "bench-metrics"
+TOKENS, SECONDS = 20, 4.0
+"""Of each of many streams at once."""
 MODES = ("429", "500", "refuse", "stall", "hang", "drop", "trickle", "garbage", "long")
 LIMITS = {"LLM_FIRST_TOKEN_TIMEOUT_S": "3", "LLM_IDLE_TIMEOUT_S": "2", "LLM_DEADLINE_S": "6"}
 """Of the drill: a model server that says nothing is given up soon."""
@@ -48,126 +51,10 @@ heard = json.loads(os.environ["BENCH_HEARD"])
 stored = dict(Message.objects.filter(uid__in=heard).values_list("uid", "content"))
 print(sum(not stored.get(UUID(uid), "").startswith(text) for uid, text in heard.items()))
 """
-PATIENCE_S = 60.0
-"""No call takes longer, whatever the model server does: who still waits then has found a mistake."""
 UNPRICED = """
 from promptlab.chat.models import Message
 print(Message.objects.filter(role="assistant").exclude(content="").filter(input_tokens=None).count())
 """
-
-
-@dataclass(slots=True)
-class Heard:
-    """How one call ended. `first_s` is the wait for the first token, `None` without one."""
-
-    status: int
-    first_s: float | None
-    total_s: float
-    text: bytes
-    message_id: str = ""
-
-    @property
-    def said(self) -> str:
-        """The tokens that came whole."""
-        events = [part[6:] for part in self.text.split(b"\n\n")[:-1] if part.startswith(b"data: {")]
-        return "".join(json.loads(event).get("token", "") for event in events)
-
-    @property
-    def end(self) -> str:
-        """Say it in a word: `whole`, or the code of the error."""
-        if self.status < 0:
-            return "no end"
-        events = [part[6:] for part in self.text.split(b"\n\n") if part.startswith(b"data: {")]
-        last = json.loads(events[-1]) if events else {}
-        if self.status != 200:
-            start = self.text.find(b"{")
-            return str(json.loads(self.text[start : self.text.rfind(b"}") + 1])["code"]) if start >= 0 else "nothing"
-        if "error" in last:
-            return f"event: {last['error']['code']}"
-        return "whole" if last.get("done") or self.text.rstrip().endswith(b"[DONE]") else "cut off"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom to ask, and how."""
-
-    port: int
-    path: str
-    key: str = ""
-
-    def request(self, model: str) -> bytes:
-        """Return the request as it goes over the wire."""
-        body: dict[str, object] = {"model": model, "message": "Hello"}
-        if not self.key:
-            body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-        raw = json.dumps(body).encode()
-        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {self.key}\r\nConnection: close\r\n"
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw
-
-
-async def ask(target: Target, model: str, *, hang_up_after: int | None = None) -> Heard:
-    """Ask and read to the end, or hang up after so many bytes; give up after `PATIENCE_S`."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            return await _ask(target, model, hang_up_after)
-    except TimeoutError:
-        return Heard(-1, None, PATIENCE_S, b"")
-
-
-async def _ask(target: Target, model: str, hang_up_after: int | None) -> Heard:
-    started = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1 << 24)
-    writer.write(target.request(model))
-    raw, first_s = bytearray(), None
-    try:
-        while block := await reader.read(65536 if hang_up_after is None else 1):
-            raw += block
-            if first_s is None and b"tok" in raw:
-                first_s = time.perf_counter() - started
-            if hang_up_after is not None and len(raw) >= hang_up_after:
-                writer.transport.abort()
-                break
-            if target.key == "" and raw.endswith(b"0\r\n\r\n"):
-                break
-    finally:
-        writer.close()
-    head, ended, body = bytes(raw).partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1]) if ended else 0
-    named = head.partition(b"x-promptlab-message-id: ")[2].split(b"\r\n")[0].decode()
-    text = _joined(body, is_chunked=b"chunked" in head)
-    return Heard(status, first_s, time.perf_counter() - started, text, named)
-
-
-def _joined(body: bytes, *, is_chunked: bool) -> bytes:
-    """Return a body without the frames of its transfer."""
-    if not is_chunked:
-        return body
-    parts = []
-    while body:
-        size, ended, body = body.partition(b"\r\n")
-        length = int(size, 16) if ended and size else 0
-        parts.append(body[:length])
-        body = body[length + 2 :]
-        if not length:
-            break
-    return b"".join(parts)
-
-
-async def together(target: Target, model: str, number: int, at_once: int) -> list[Heard]:
-    """Ask so many times, so many at once."""
-    room = asyncio.Semaphore(at_once)
-
-    async def one() -> Heard:
-        async with room:
-            return await ask(target, model)
-
-    return list(await asyncio.gather(*(one() for _ in range(number))))
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value that so much of them do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def rss_kib(server: Server) -> int:
@@ -176,43 +63,66 @@ def rss_kib(server: Server) -> int:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
-def waits(heard: Sequence[Heard]) -> list[float]:
-    """Return the waits for the first token, in ms. Ends the run when one is missing."""
-    found = [one.first_s * 1000 for one in heard if one.first_s is not None]
-    if len(found) != len(heard):
-        sys.exit(f"Answers without a token: {Counter(one.end for one in heard)}")
-    return found
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process and its children have used so far (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(cpu_s(int(one)) for one in children)
 
 
-async def first_token(direct: Target, ours: Target, at_once: int, rounds: int) -> None:
-    """Print how much later the first token comes, with so many streams started at once."""
-    added_50, added_99, plain = [], [], []
+@dataclass(slots=True)
+class Figures:
+    """What was measured of one way to a model. Waits in ms, beside those of the model server itself."""
+
+    alone_p50: float
+    alone_p99: float
+    together_p50: float
+    together_p99: float
+    answers_per_s: float
+    answer_cpu_ms: float
+    ended: str
+    is_whole: bool
+    streams_p99_s: float
+    kib: float
+    cpu_s: float
+
+
+async def added(direct: Target, through: Target, at_once: int, rounds: int) -> tuple[float, float]:
+    """Return how much later the first token comes with so many streams started at once: p50 and p99, in ms."""
+    near, far = [], []
     for _ in range(rounds):
-        near = waits(await together(direct, "ok:5:1", at_once, at_once))
-        far = waits(await together(ours, "ok:5:1", at_once, at_once))
-        plain.append(statistics.median(near))
-        added_50.append(statistics.median(far) - statistics.median(near))
-        added_99.append(quantile(far, 0.99) - quantile(near, 0.99))
-    print(
-        f"first token, {at_once:>3} at once: direct p50 {statistics.median(plain):.1f} ms; added "
-        f"p50 {statistics.median(added_50):.1f} ms, p99 {quantile(added_99, 0.99 if at_once == 1 else 0.5):.1f} ms",
-        flush=True,
+        near += waits(await together(direct, "ok:5:1", at_once, at_once))
+        far += waits(await together(through, "ok:5:1", at_once, at_once))
+    return quantile(far, 0.5) - quantile(near, 0.5), quantile(far, 0.99) - quantile(near, 0.99)
+
+
+async def measured(server: Server, direct: Target, through: Target, options: argparse.Namespace) -> Figures:
+    """Return what there is to measure of a server between the caller and the model."""
+    await together(through, "ok:1:0", 20, 4)
+    alone = await added(direct, through, 1, options.rounds * 20)
+    at_once = await added(direct, through, 50, options.rounds)
+    before, started = cpu_s(server.process.pid), time.perf_counter()
+    await together(through, "ok:1:0", options.answers, 32)
+    took_s, answer_cpu_s = time.perf_counter() - started, cpu_s(server.process.pid) - before
+    heard, kib, streams_cpu_s = await many(server, through, options)
+    first = [one.first_s for one in heard if one.first_s is not None]
+    return Figures(
+        *alone,
+        *at_once,
+        answers_per_s=options.answers / took_s,
+        answer_cpu_ms=answer_cpu_s / options.answers * 1000,
+        ended=ends(heard),
+        is_whole=all(one.end == "whole" for one in heard),
+        streams_p99_s=quantile(first, 0.99),
+        kib=kib,
+        cpu_s=streams_cpu_s / (options.streams * TOKENS) * 1000,
     )
 
 
-async def answers(server: Server, ours: Target, number: int) -> None:
-    """Print how many short answers a second there are, 32 at once, and what one costs."""
-    before, started = server.cpu_s(), time.perf_counter()
-    heard = await together(ours, "ok:1:0", number, 32)
-    took_s = time.perf_counter() - started
-    cpu_ms = (server.cpu_s() - before) / number * 1000
-    print(f"short answers: {number / took_s:.0f} a second, {cpu_ms:.2f} ms of CPU each, {ends(heard)}", flush=True)
-
-
-async def many(server: Server, ours: Target, number: int, tokens: int, seconds: float) -> None:
-    """Print what so many streams at once cost."""
-    idle_kib, before = rss_kib(server), server.cpu_s()
-    peaks: list[int] = []
+async def many(server: Server, through: Target, options: argparse.Namespace) -> tuple[list[Heard], float, float]:
+    """Return how so many streams at once ended, what memory one of them took (KiB), and the CPU time of all (s)."""
+    idle_kib, before = rss_kib(server), cpu_s(server.process.pid)
+    peaks: list[int] = [idle_kib]
 
     async def watch() -> None:
         while True:
@@ -220,22 +130,44 @@ async def many(server: Server, ours: Target, number: int, tokens: int, seconds: 
             await asyncio.sleep(0.2)
 
     watching = asyncio.ensure_future(watch())
-    heard = await together(ours, f"ok:{tokens}:{seconds / tokens * 1000:.0f}", number, number)
+    heard = await together(through, f"ok:{TOKENS}:{SECONDS / TOKENS * 1000:.0f}", options.streams, options.streams)
     watching.cancel()
-    cpu_s = server.cpu_s() - before
-    first = [one.first_s for one in heard if one.first_s is not None]
-    print(
-        f"{number:,} streams x {tokens}: {ends(heard)}; first token p50 {quantile(first, 0.5):.2f} s, "
-        f"p99 {quantile(first, 0.99):.2f} s; {(max(peaks) - idle_kib) / number:.1f} KiB a stream; "
-        f"{cpu_s / (number * tokens) * 1000:.3f} s of CPU per 1,000 chunks",
-        flush=True,
+    return heard, (max(peaks) - idle_kib) / options.streams, cpu_s(server.process.pid) - before
+
+
+def client_alone(upstream_port: int, options: argparse.Namespace) -> float:
+    """Return the CPU seconds that the `openai` client itself takes for 1,000 chunks, without anything between."""
+    words = [sys.executable, str(ROOT / "bench" / "direct.py"), f"http://127.0.0.1:{upstream_port}/v1"]
+    words += [str(options.streams), str(TOKENS), str(SECONDS)]
+    told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return float(told) / (options.streams * TOKENS) * 1000
+
+
+def table(ours: Figures, alone_cpu_s: float, theirs: Figures | None, options: argparse.Namespace) -> str:
+    """Return the figures beside their goals."""
+    names = ("", "goal", "PromptLab", "LiteLLM's proxy")
+    told = [[name, goal, of(ours), of(theirs) if theirs else "left out"] for name, goal, of in LINES]
+    told.append([f"{options.streams:,} streams of {TOKENS} tokens: how they ended", "whole", ours.ended])
+    told[-1].append(theirs.ended if theirs else "left out")
+    told.append(["... CPU, times the openai client's alone", "-", f"{ours.cpu_s / alone_cpu_s:.1f}"])
+    told[-1].append(f"{theirs.cpu_s / alone_cpu_s:.1f}" if theirs else "left out")
+    told.append(
+        ["... CPU, share of LiteLLM's proxy", "0.10", f"{ours.cpu_s / theirs.cpu_s:.3f}" if theirs else "left out"]
     )
+    told[-1].append("1" if theirs else "left out")
+    rows = [names, ["---"] * 4, *told]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n(the openai client alone: {alone_cpu_s:.3f} s)"
 
 
-def ends(heard: Sequence[Heard]) -> str:
-    """Say how calls ended, the most frequent end first."""
-    counted = Counter(f"{one.status} {one.end}" for one in heard)
-    return ", ".join(f"{number} x {end}" for end, number in counted.most_common())
+LINES: tuple[tuple[str, str, Callable[[Figures], str]], ...] = (
+    ("first token later, one stream: p50, p99, ms", "6", lambda it: f"{it.alone_p50:.1f}, {it.alone_p99:.1f}"),
+    ("... 50 at once: p50, p99, ms", "p99 120", lambda it: f"{it.together_p50:.0f}, {it.together_p99:.0f}"),
+    ("short answers, 32 at once: a second", "-", lambda it: f"{it.answers_per_s:.0f}"),
+    ("... CPU each, ms", "-", lambda it: f"{it.answer_cpu_ms:.2f}"),
+    ("many streams: first token p99, s", "-", lambda it: f"{it.streams_p99_s:.2f}"),
+    ("... memory of one, KiB", "30", lambda it: f"{it.kib:.1f}"),
+    ("... CPU for 1,000 chunks, s", "0.10", lambda it: f"{it.cpu_s:.3f}"),
+)
 
 
 async def hang_ups(ours: Target, number: int, at_once: int) -> list[Heard]:
@@ -322,13 +254,34 @@ def upstream() -> Iterator[int]:
         process.wait(timeout=20)
 
 
+@contextmanager
+def litellm(command: str, upstream_port: int) -> Iterator[Server]:
+    """Run LiteLLM's proxy as it is installed, in one process and without a database, before the model server."""
+    port = free_port()
+    way = {"model": "openai/*", "api_base": f"http://127.0.0.1:{upstream_port}/v1", "api_key": "k"}
+    with tempfile.TemporaryDirectory(prefix="promptlab-bench-") as folder:
+        written = Path(folder) / "litellm.yaml"  # JSON is YAML
+        written.write_text(json.dumps({"model_list": [{"model_name": "*", "litellm_params": way}]}))
+        words = [command, "--config", str(written), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
+        process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = Server(port, process)
+        try:
+            wait_for(server, "/health/liveliness")
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
 async def speed(server: Server, upstream_port: int, options: argparse.Namespace) -> None:
-    direct, ours = Target(upstream_port, "/v1/chat/completions"), Target(server.port, "/api/v1/chat", server.key)
-    await together(ours, "ok:1:0", 20, 4)
-    await first_token(direct, ours, 1, options.rounds * 20)
-    await first_token(direct, ours, 50, options.rounds)
-    await answers(server, ours, options.answers)
-    await many(server, ours, options.streams, 20, 4.0)
+    """Print what the gateway adds, beside the `openai` client alone and, where it is at hand, LiteLLM's proxy."""
+    direct = Target(upstream_port, "/v1/chat/completions")
+    ours = await measured(server, direct, Target(server.port, "/api/v1/chat", server.key), options)
+    theirs = None
+    if options.litellm:
+        with litellm(options.litellm, upstream_port) as proxy:
+            theirs = await measured(proxy, direct, Target(proxy.port, "/v1/chat/completions"), options)
+    print(table(ours, client_alone(upstream_port, options), theirs, options))
 
 
 def main() -> None:
@@ -342,6 +295,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--answers", type=int, default=1000)
     parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--litellm", default="", help="the command of an installed litellm[proxy], for its figures")
     options = parser.parse_args()
     with upstream() as port:
         os.environ |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "METRICS_TOKEN": TOKEN}

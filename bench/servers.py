@@ -73,14 +73,15 @@ def serving(application: str, path: str, env: dict[str, str], *, python: str = s
     process = subprocess.Popen(words, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
     server = Server(port, process, env.get("BENCH_KEY", ""), env)
     try:
-        _wait(server, path)
+        wait_for(server, path)
         yield server
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def _wait(server: Server, path: str) -> None:
+def wait_for(server: Server, path: str) -> None:
+    """Return when the server answers there. Ends the run when it does not start."""
     for _ in range(300):
         if server.process.poll() is not None:
             break
