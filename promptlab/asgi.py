@@ -1,7 +1,9 @@
 """The front door of the server process: hot routes first, Django behind them."""
 
 import asyncio
+import gc
 import os
+import sys
 
 from django.core.asgi import get_asgi_application
 
@@ -44,4 +46,10 @@ routes = [
     *ratings.HOT,
     *openai_face.ROUTES,
 ]
+# What is imported by now stays. Without this the collector looks through all of it now and then, for 100 ms each time, in
+# which no stream goes on.
+gc.collect()
+gc.freeze()
+# Each event of the loop takes the interpreter back from the database threads, and waits so long for it at most.
+sys.setswitchinterval(0.0005)
 application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=ready.quick)
