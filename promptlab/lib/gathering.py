@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextvars import Context
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,52 +21,62 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 Work = Callable[[Sequence[Given]], Sequence[Result | Exception]]
 AsyncWork = Callable[[Hashable, Sequence[Given]], Awaitable[Sequence[Result | Exception]]]
-Line = deque[tuple[Given, "asyncio.Future[Result]"]]
 MOST = 100
+
+
+@dataclass(slots=True)
+class _Line(Generic[Given, Result]):
+    """Who waits, and how many groups are under way."""
+
+    waiting: deque[tuple[Given, asyncio.Future[Result]]] = field(default_factory=deque)
+    groups: int = 0
 
 
 class Gathering(Generic[Given, Result]):
     """`work` returns for each thing that was given what came of it: a result, or the error to raise. Raising, it fails all.
 
     It is told what the group is about, and runs in no call's context: what belongs to one brings it along. In an event
-    loop one group about a thing is under way at a time.
+    loop so many groups about a thing are under way `at_once`, of at most `most` each.
     """
 
-    def __init__(self, work: AsyncWork[Given, Result], most: int = MOST) -> None:
+    def __init__(self, work: AsyncWork[Given, Result], most: int = MOST, at_once: int = 1) -> None:
         self._work = work
         self._most = most
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Line[Given, Result]]] = (
+        self._at_once = at_once
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Line[Given, Result]]] = (
             WeakKeyDictionary()
         )
 
     @classmethod
-    def in_database(cls, work: Work[Given, Result], most: int = MOST) -> Gathering[Given, Result]:
+    def in_database(cls, work: Work[Given, Result], most: int = MOST, at_once: int = 1) -> Gathering[Given, Result]:
         """Return one whose work is done in a database thread."""
-        return cls(partial(_in_thread, work), most)
+        return cls(partial(_in_thread, work), most, at_once)
 
     async def join(self, given: Given, about: Hashable = None) -> Result:
         """Return what came of it. Who hangs up meanwhile changes nothing: the work is done all the same."""
         loop = asyncio.get_running_loop()
         lines = self._loops.setdefault(loop, {})
         future: asyncio.Future[Result] = loop.create_future()
-        line = lines.get(about)
-        if line is None:
-            line = lines[about] = deque()
+        line = lines.setdefault(about, _Line())
+        line.waiting.append((given, future))
+        if line.groups < self._at_once:
+            line.groups += 1
             task = loop.create_task(self._work_off(lines, about), context=Context())
             _under_way.add(task)
             task.add_done_callback(_under_way.discard)
-        line.append((given, future))
         return await future
 
-    async def _work_off(self, lines: dict[Hashable, Line[Given, Result]], about: Hashable) -> None:
+    async def _work_off(self, lines: dict[Hashable, _Line[Given, Result]], about: Hashable) -> None:
         line = lines[about]
         try:
-            while line:
-                group = [line.popleft() for _ in range(min(len(line), self._most))]
+            while line.waiting:
+                group = [line.waiting.popleft() for _ in range(min(len(line.waiting), self._most))]
                 await self._work_on(about, group)
         finally:
-            del lines[about]
-            _tell(line, [asyncio.CancelledError()] * len(line))
+            line.groups -= 1
+            if not line.groups:
+                del lines[about]
+                _tell(line.waiting, [asyncio.CancelledError()] * len(line.waiting))
 
     async def _work_on(self, about: Hashable, group: Sequence[tuple[Given, asyncio.Future[Result]]]) -> None:
         results: Sequence[Result | BaseException]
@@ -89,7 +100,7 @@ async def _in_thread(
     return await run_db(work, given)
 
 
-def _tell(group: Sequence[tuple[Given, asyncio.Future[Result]]], results: Sequence[Result | BaseException]) -> None:
+def _tell(group: Iterable[tuple[Given, asyncio.Future[Result]]], results: Sequence[Result | BaseException]) -> None:
     for (_, future), result in zip(group, results, strict=True):
         if future.done():
             continue

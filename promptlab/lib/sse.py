@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 HEADERS = {
@@ -30,6 +31,11 @@ def encode(data: Mapping[str, Any], *, event: str = "", number: int | None = Non
 def encoded(data: Any) -> bytes:
     """Return a value as one line of JSON."""
     return _written(data).encode()
+
+
+def encoded_text(text: str) -> bytes:
+    """Return a text as one line of JSON: a tenth of the work, for what there is much of."""
+    return encode_basestring(text).encode()
 
 
 def framed(line: bytes, *, event: str = "", number: int | None = None) -> bytes:

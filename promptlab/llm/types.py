@@ -109,7 +109,7 @@ class CompletionRequest:
         """Its own masks and those of every way it may take: what is sent is the same by all of them."""
         masks = self.masks
         for route in self.routes:
-            masks |= route.masks
+            masks = masks | route.masks if route.masks else masks
         return masks
 
 

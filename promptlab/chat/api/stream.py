@@ -102,8 +102,9 @@ async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | D
 
 def _frame(event: Token | Done | Broken) -> bytes:
     if isinstance(event, Token):
-        pieces = {"tool_calls": event.tool_calls} if event.tool_calls else {}
-        return sse.encode({"token": event.text, **pieces})
+        if not event.tool_calls:
+            return b'data: {"token":%b}\n\n' % sse.encoded_text(event.text)
+        return sse.encode({"token": event.text, "tool_calls": event.tool_calls})
     if isinstance(event, Broken):
         return sse.encode({"error": problem.body(event.error), "done": True, **_ids(event.plan)})
     completion = event.completion

@@ -99,4 +99,7 @@ def _write(new: Sequence[_Begun]) -> None:
         one.go_on(draft.plan)
 
 
-_gathering: Gathering[tuple[Context, Callable[[], Draft[Any]]], Any] = Gathering.in_database(_begin_together)
+_gathering: Gathering[tuple[Context, Callable[[], Draft[Any]]], Any] = Gathering.in_database(
+    _begin_together, most=25, at_once=2
+)
+"""While one group waits for the database, the other one is thought through."""
