@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError
@@ -13,11 +14,12 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.accounts.auth import principal_of_key
 from promptlab.accounts.models import Team
-from promptlab.chat.models import Message
+from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services import beginning, ending
 from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.ending import Outcome
 from promptlab.chat.services.turn import TurnInput, TurnPlan, draft_turn, prepare_turn
+from promptlab.chat.services.writing import new_row
 from promptlab.lib.errors import Invalid
 from tests.support.make import make_key
 
@@ -42,6 +44,19 @@ def outcome(text: str, *, is_whole: bool = True) -> Outcome:
     usage = llm.Usage(2, 3)
     done = llm.Completion(text, "echo", "echo", usage, None, llm.FinishReason.STOP, latency_ms=5, first_token_ms=2)
     return Outcome.of(done if is_whole else None, None, text, None)
+
+
+def test_a_new_row_is_what_its_model_makes(caller: Principal) -> None:
+    def facts(row: Any) -> dict[str, Any]:
+        return {name: value for name, value in vars(row).items() if name not in ("_state", "uid")}
+
+    talk = Conversation(team_id=3, environment="production")
+    assert facts(new_row(Conversation, team_id=3, environment="production")) == facts(talk)
+    said: dict[str, Any] = {"conversation": talk, "role": "user", "content": "Hi", "version": None, "slot": 7, "model": "echo"}
+    one, other = new_row(Message, **said), Message(**said)
+    assert facts(one) == facts(other)
+    assert vars(one._state) == vars(other._state)
+    assert one.uid != new_row(Message).uid and one.metadata is not new_row(Message).metadata
 
 
 def test_what_cannot_be_written_fails_alone(caller: Principal) -> None:

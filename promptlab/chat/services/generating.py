@@ -40,7 +40,7 @@ from promptlab.chat.services.turn import (
     TurnPlan,
     whole_turn,
 )
-from promptlab.chat.services.writing import First
+from promptlab.chat.services.writing import First, new_row
 from promptlab.lib import cache
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.logs import request_id
@@ -225,7 +225,8 @@ def _rows(
 ) -> tuple[Conversation, list[Message], Message]:
     """Return the rows of a conversation of its own, of what was asked, and of the answer to come."""
     now = timezone.now()
-    conversation = Conversation(
+    conversation = new_row(
+        Conversation,
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
@@ -239,10 +240,13 @@ def _rows(
         "unit_id": wanted.unit_id,
         "request_id": request_id(),
     }
-    question = Message(role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said)
+    question = new_row(
+        Message, role=Message.Role.USER, content=wanted.prompt, state=State.COMPLETED, ended_at=now, **said
+    )
     version = chosen.version
     asked = model or chosen.model or settings.LLM_DEFAULT_MODEL
-    answer = Message(
+    answer = new_row(
+        Message,
         role=Message.Role.ASSISTANT,
         state=State.STREAMING,
         lease_until=now + timedelta(seconds=settings.MESSAGE_LEASE_S),

@@ -27,7 +27,7 @@ from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broke
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.paying import Written, drafted
-from promptlab.chat.services.writing import First, hold
+from promptlab.chat.services.writing import First, hold, new_row
 from promptlab.lib import problem
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger, request_id
@@ -311,7 +311,8 @@ def _of_session(actor: Principal, team_id: int, turn: TurnInput, unit_id: str) -
 def _new(
     actor: Principal, team_id: int, turn: TurnInput, chosen: Chosen, environment: str, unit_id: str
 ) -> Conversation:
-    return Conversation(
+    return new_row(
+        Conversation,
         team_id=team_id,
         prompt=chosen.prompt,
         environment=environment,
@@ -329,7 +330,8 @@ def _rows(
     now = timezone.now()
     version = chosen.version
     model = turn.model or chosen.model or settings.LLM_DEFAULT_MODEL
-    answer = Message(
+    answer = new_row(
+        Message,
         conversation=conversation,
         role=Message.Role.ASSISTANT,
         purpose=turn.purpose,
@@ -363,7 +365,8 @@ def _told(conversation: Conversation, turn: TurnInput, unit_id: str, now: dateti
     """Return the rows of what the caller said: its question, or the whole talk."""
     question = llm.ChatMessage("user", turn.message)
     return [
-        Message(
+        new_row(
+            Message,
             conversation=conversation,
             role=one.role,
             purpose=turn.purpose,

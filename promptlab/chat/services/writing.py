@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, models, transaction
 
 from promptlab.chat.models import Conversation, Message
+
+Row = TypeVar("Row", bound=models.Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,43 @@ def _sent_from(told: Sequence[Message]) -> int | None:
     return told[0].pk if told and told[0].is_sent else None
 
 
+def new_row(kind: type[Row], /, **said: Any) -> Row:
+    """Return what `kind(**said)` returns, in half the time: most of a message's many columns are left as they are."""
+    blanks = _blanks(kind)
+    values = [said.pop(name) if name in said else (blank() if callable(blank) else blank) for name, blank in blanks]
+    row = kind(*values)
+    for name, value in said.items():
+        setattr(row, name, value)
+    return row
+
+
+@cache
+def _blanks(model: type[models.Model]) -> Sequence[tuple[str, Any]]:
+    """Return what stands in each column of a new row where nothing is said: a value, or what makes one."""
+    fields = model._meta.concrete_fields
+    makes = [one.has_default() and callable(one.default) for one in fields]
+    return [
+        (one.attname, one.default if is_made else one.get_default()) for one, is_made in zip(fields, makes, strict=True)
+    ]
+
+
 def _row(row: models.Model) -> Mapping[str, Any]:
     """Return what stands in the columns of a row that is to be inserted, where anything does."""
-    said = ((name, field.pre_save(row, True)) for name, field in _columns(type(row)))
-    return {name: value for name, value in said if value is not None}
+    there = row.__dict__
+    said = {column: there[name] for column, name in _plain_columns(type(row)) if there[name] is not None}
+    return said | {field.column or "": field.pre_save(row, True) for field in _own_way(type(row))}
+
+
+@cache
+def _plain_columns(model: type[models.Model]) -> Sequence[tuple[str, str]]:
+    own_way = {field.column for field in _own_way(model)}
+    return [(column, field.attname) for column, field in _columns(model) if column not in own_way]
+
+
+@cache
+def _own_way(model: type[models.Model]) -> Sequence[models.Field[Any, Any]]:
+    """Return the fields that have a say in what is inserted, such as the time."""
+    return [field for _, field in _columns(model) if type(field).pre_save is not models.Field.pre_save]
 
 
 @cache
