@@ -178,8 +178,9 @@ async def _begin(request: CompletionRequest, rest: Rest) -> _Call:
         raise BadRequest(detail, code="unsupported_parameter")
     if not request.messages:
         raise BadRequest("There is no message to answer.", code="missing_messages")
-    request = replace(request, model=request.model or routes[0].model)
-    sent, sheet = await masking.amasked(replace(request, routes=routes))
+    if not (request.model and request.routes):
+        request = replace(request, model=request.model or routes[0].model, routes=routes)
+    sent, sheet = await masking.amasked(request)
     span = tracing.Span(request)
     if limits.forward_traceparent:
         request, sent = (replace(one, traceparent=span.traceparent) for one in (request, sent))
@@ -269,10 +270,9 @@ async def _ask(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
 
 async def _try(call: _Call, breaker: SharedBreaker) -> AsyncGenerator[Delta | Completion, None]:
     finish = None
-    request = replace(call.sent, model=call.route.model, routes=(call.route,))
     with _noted(call):
         async with breaker.guard() as answering:
-            source = _limited(call, making.named(call.route.kind).astream(request))
+            source = _limited(call, making.named(call.route.kind).astream(_by_route(call)))
             async with aclosing(masking.restored(source, call.sheet)) as events:
                 async for event in events:
                     if isinstance(event, Finish):
@@ -287,6 +287,14 @@ async def _try(call: _Call, breaker: SharedBreaker) -> AsyncGenerator[Delta | Co
     call.completion = await _completion(call, finish)
     call.outcome = "ok"
     yield call.completion
+
+
+def _by_route(call: _Call) -> CompletionRequest:
+    """Return the request as the route's provider gets it."""
+    route, sent = call.route, call.sent
+    if len(call.routes) == 1 and sent.model == route.model:
+        return sent
+    return replace(sent, model=route.model, routes=(route,))
 
 
 @contextmanager

@@ -82,14 +82,14 @@ class Sheet:
 
 def masked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]:
     """Return the request as its provider gets it, and what was replaced. The same request always gives the same."""
-    messages, sheet = masked_messages(request.messages, request.masks_in_force)
-    return replace(request, messages=messages), sheet
+    masks = request.masks_in_force
+    messages, sheet = masked_messages(request.messages, masks)
+    return replace(request, messages=messages) if masks else request, sheet
 
 
 async def amasked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]:
     """Return what `masked` returns. Long texts are looked through in a thread, so that other calls go on."""
-    is_long = sum(len(message.content) for message in request.messages) > LONG
-    if request.masks_in_force and is_long:
+    if request.masks_in_force and sum(len(message.content) for message in request.messages) > LONG:
         return await asyncio.to_thread(masked, request)
     return masked(request)
 

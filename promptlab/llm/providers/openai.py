@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -112,6 +113,7 @@ def _endpoint(route: Route) -> Endpoint:
     )
 
 
+@lru_cache(maxsize=1_000)
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
@@ -190,9 +192,11 @@ class _Answer:
 
     def _note(self, chunk: Json) -> None:
         model = chunk.get("model")
-        if isinstance(model, str) and 0 < len(model) <= MAX_NAME_CHARS:
+        if model != self._model and isinstance(model, str) and 0 < len(model) <= MAX_NAME_CHARS:
             self._model = model
-        self._usage = _usage(chunk.get("usage")) or self._usage
+        usage = chunk.get("usage")
+        if usage:
+            self._usage = _usage(usage) or self._usage
 
     def _choice(self, choice: Json) -> Delta | None:
         self._has_choice = True
@@ -201,8 +205,10 @@ class _Answer:
             self._finish_reason = FINISH_REASONS.get(reason, FinishReason.STOP)
         delta = _object(choice.get("delta"))
         text = delta.get("content") or delta.get("refusal")
-        added = Delta(sound(text) if isinstance(text, str) else "", _tool_calls(delta.get("tool_calls")))
-        return added if added.text or added.tool_calls else None
+        calls = delta.get("tool_calls")
+        added = sound(text) if isinstance(text, str) else ""
+        pieces = _tool_calls(calls) if calls else ()
+        return Delta(added, pieces) if added or pieces else None
 
 
 def _tool_calls(value: object) -> tuple[Json, ...]:
