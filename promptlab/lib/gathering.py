@@ -94,6 +94,14 @@ _under_way: set[asyncio.Task[None]] = set()
 """A loop holds its tasks weakly."""
 
 
+async def settled() -> None:
+    """Wait for the groups of the running event loop that are under way; for its end."""
+    loop = asyncio.get_running_loop()
+    ours = {task for task in _under_way if task.get_loop() is loop}
+    if ours:
+        await asyncio.wait(ours)
+
+
 async def _in_thread(
     work: Work[Given, Result], _about: Hashable, given: Sequence[Given]
 ) -> Sequence[Result | Exception]:

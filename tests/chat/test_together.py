@@ -52,7 +52,14 @@ def test_a_new_row_is_what_its_model_makes(caller: Principal) -> None:
 
     talk = Conversation(team_id=3, environment="production")
     assert facts(new_row(Conversation, team_id=3, environment="production")) == facts(talk)
-    said: dict[str, Any] = {"conversation": talk, "role": "user", "content": "Hi", "version": None, "slot": 7, "model": "echo"}
+    said: dict[str, Any] = {
+        "conversation": talk,
+        "role": "user",
+        "content": "Hi",
+        "version": None,
+        "slot": 7,
+        "model": "echo",
+    }
     one, other = new_row(Message, **said), Message(**said)
     assert facts(one) == facts(other)
     assert vars(one._state) == vars(other._state)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 import pytest
 
-from promptlab.lib.gathering import Gathering
+from promptlab.lib.gathering import Gathering, settled
 
 
 class Kitchen:
@@ -59,6 +59,7 @@ async def test_who_leaves_takes_nobody_along() -> None:
     first, second = (asyncio.ensure_future(kitchen.line.join(one)) for one in (1, 2))
     await asyncio.sleep(0)
     first.cancel()
-    assert await second == 4
+    await settled()
+    assert second.result() == 4
     assert kitchen.groups == [[1, 2]]
     assert await kitchen.ask(5) == [10]

@@ -18,6 +18,7 @@ from promptlab.chat.models import Message
 from promptlab.chat.services.leasing import leased
 from promptlab.chat.services.reserving import settle
 from promptlab.chat.services.writing import hold, write_end, write_ends
+from promptlab.lib import gathering
 from promptlab.lib.errors import DomainError
 from promptlab.lib.gathering import Gathering
 from promptlab.lib.logs import get_logger
@@ -115,6 +116,7 @@ async def settled() -> None:
     ours = {task for task in _ending if task.get_loop() is loop}
     if ours:
         await asyncio.wait(ours)
+    await gathering.settled()
 
 
 async def _end_when_read(answer: Answer, broken: BrokenOff) -> None:

@@ -174,6 +174,8 @@ def _new_client(endpoint: Endpoint) -> Client:
         request = asyncio.run(_request_of_sdk(endpoint))
         named = {name: value for name, value in request.headers.items() if name not in OWN_HEADERS}
         headers = {name: value for name, value in named.items() if not name.startswith(TELLTALE)}
+        if not all(value.isprintable() for value in headers.values()):
+            raise ValueError("A key has a line break.")
         _tls()  # loaded here, in a thread
         return Client(endpoint, URL(str(request.url), encoded=True), headers)
     except (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError):
@@ -212,11 +214,15 @@ async def _request_of_sdk(endpoint: Endpoint) -> httpx2.Request:
 
 
 def _proxy(url: URL) -> str | None:
-    """Return the proxy that the environment names for the address."""
-    host = url.host or ""
+    """Return the proxy that the environment names for the address. Raises Misconfigured for a kind we do not speak to."""
     proxies = urllib.request.getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
-    return None if found is None or urllib.request.proxy_bypass(host) else found
+    if found is None or urllib.request.proxy_bypass(url.host or ""):
+        return None
+    proxy = found if "://" in found else f"http://{found}"
+    if not proxy.startswith(("http://", "https://")):
+        raise Misconfigured("The proxy for calls to models is not one for HTTP.", setting="HTTPS_PROXY")
+    return proxy
 
 
 @functools.cache
