@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import Conflict, Invalid, NotFound
 
 
 class ExperimentNotFound(NotFound):
     code = "experiment_not_found"
-    detail = "There is no experiment {key}."
+    detail = _("There is no experiment {key}.")
 
 
 class KeyTaken(Conflict):
     code = "key_taken"
-    detail = "An experiment is already called {key}. Choose another key."
+    detail = _("An experiment is already called {key}. Choose another key.")
 
 
 class VariantsInvalid(Invalid):
@@ -21,79 +23,79 @@ class VariantsInvalid(Invalid):
 
 class AlreadyRunning(Conflict):
     code = "already_running"
-    detail = "{running} already runs on this prompt in {environment}. End it first."
+    detail = _("{running} already runs on this prompt in {environment}. End it first.")
 
 
 class WrongState(Conflict):
     code = "wrong_state"
-    detail = "The experiment is {state}: {verb} is not possible now."
+    detail = _("The experiment is {state}: {verb} is not possible now.")
 
 
 class InRunningExperiment(Conflict):
     """What an experiment serves has to stay changeable."""
 
     code = "in_running_experiment"
-    detail = "In a running experiment: {prompts}. End it first."
+    detail = _("In a running experiment: {prompts}. End it first.")
 
 
 class ControlNotLive(Conflict):
     code = "control_not_live"
-    detail = "The control is version {control}, but {live} is live in {environment}. They must be the same."
+    detail = _("The control is version {control}, but {live} is live in {environment}. They must be the same.")
 
 
 class NamespaceTaken(Conflict):
     code = "namespace_taken"
-    detail = "In namespace {namespace} others have these slots: {taken}. Choose free ones, or end them first."
+    detail = _("In namespace {namespace} others have these slots: {taken}. Choose free ones, or end them first.")
 
 
 class RunByRamp(Conflict):
     code = "run_by_ramp"
-    detail = "A gradual launch decides who gets what here. End it first."
+    detail = _("A gradual launch decides who gets what here. End it first.")
 
 
 class ModelOff(Conflict):
     code = "model_off"
-    detail = "The model {model}, or its provider, is switched off. Switch it on, or choose another one."
+    detail = _("The model {model}, or its provider, is switched off. Switch it on, or choose another one.")
 
 
 class ConcludedAlready(Conflict):
     code = "concluded_already"
-    detail = "This experiment was concluded already: {outcome}. Set up another one to ask again."
+    detail = _("This experiment was concluded already: {outcome}. Set up another one to ask again.")
 
 
 class NotAVersion(Conflict):
     code = "not_a_version"
-    detail = "Variant {variant} is a version with another model. Save a version with that model, and put it live."
+    detail = _("Variant {variant} is a version with another model. Save a version with that model, and put it live.")
 
 
 class ReceiptInvalid(Invalid):
     code = "receipt_invalid"
-    detail = "This receipt was not written here, or was changed on its way."
+    detail = _("This receipt was not written here, or was changed on its way.")
 
 
 class ReceiptExpired(Invalid):
     code = "receipt_expired"
-    detail = "This receipt is older than {days} days. Nothing is known of it any more."
+    detail = _("This receipt is older than {days} days. Nothing is known of it any more.")
 
 
 class RampNotFound(NotFound):
     code = "ramp_not_found"
-    detail = "There is no gradual launch {ramp}."
+    detail = _("There is no gradual launch {ramp}.")
 
 
 class RampOver(Conflict):
     code = "ramp_over"
-    detail = "The gradual launch has ended ({state}): {verb} is not possible any more."
+    detail = _("The gradual launch has ended ({state}): {verb} is not possible any more.")
 
 
 class NotHeld(Conflict):
     code = "ramp_not_held"
-    detail = "The gradual launch runs. Only one that waits can be told to go on."
+    detail = _("The gradual launch runs. Only one that waits can be told to go on.")
 
 
 class ReasonNeeded(Invalid):
     code = "reason_needed"
-    detail = "Say why it may go on although the numbers do not decide."
+    detail = _("Say why it may go on although the numbers do not decide.")
 
 
 class StagesInvalid(Invalid):
@@ -102,9 +104,9 @@ class StagesInvalid(Invalid):
 
 class NothingLive(Conflict):
     code = "nothing_live"
-    detail = "Nothing of {prompt} is live in {environment} to compare with. Put a version live first."
+    detail = _("Nothing of {prompt} is live in {environment} to compare with. Put a version live first.")
 
 
 class VersionLiveAlready(Conflict):
     code = "version_live_already"
-    detail = "Version {version} is live in {environment} already."
+    detail = _("Version {version} is live in {environment} already.")

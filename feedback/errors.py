@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import Conflict, DomainError, NotFound
 
 
 class SubjectNotFound(NotFound):
     code = "message_not_found"
-    detail = "There is no message {message} to rate."
+    detail = _("There is no message {message} to rate.")
 
 
 class FeedbackNotFound(NotFound):
     code = "feedback_not_found"
-    detail = "There is no rating {feedback}."
+    detail = _("There is no rating {feedback}.")
 
 
 class KeyReused(DomainError):
@@ -20,21 +22,21 @@ class KeyReused(DomainError):
 
     code = "idempotency_key_reused"
     status = 422
-    detail = "This idempotency key was already used for another rating."
+    detail = _("This idempotency key was already used for another rating.")
 
 
 class UnknownMetric(DomainError):
     """Nobody declared the metric; `known` are those that are."""
 
     code = "unknown_metric"
-    detail = "There is no metric {metric}. Known: {known}."
+    detail = _("There is no metric {metric}. Known: {known}.")
 
 
 class MetricNotFound(NotFound):
     code = "metric_not_found"
-    detail = "There is no metric {metric}."
+    detail = _("There is no metric {metric}.")
 
 
 class MetricTaken(Conflict):
     code = "metric_taken"
-    detail = "There is a metric {metric} already."
+    detail = _("There is a metric {metric} already.")

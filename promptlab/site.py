@@ -142,7 +142,7 @@ class PromptLabSite(admin.AdminSite):
         return told
 
     def _refusal(self, request: HttpRequest, error: DomainError, template: str) -> HttpResponse:
-        reason = error.detail if error.detail != type(error).detail else ""
+        reason = error.told if error.detail != type(error).detail else ""
         said = {"error": error, "reason": reason, "title": gettext("That is not possible now")}
         return TemplateResponse(request, template, {**self.each_context(request), **said}, status=error.status)
 

@@ -58,7 +58,7 @@ class WhereForm(HouseForm):
         live = Deployment.objects.live().select_related("environment", "version__prompt")
         found: Deployment | None = live.filter(prompt=prompt, environment__name=name).first()
         if found is None:
-            self.add_error("environment", NotDeployed(prompt=prompt.title, environment=name.capitalize()).detail)
+            self.add_error("environment", NotDeployed(prompt=prompt.title, environment=name.capitalize()).told)
         return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import Conflict, DomainError, Invalid, Unauthenticated
 
 
@@ -9,27 +11,27 @@ class BadKey(Unauthenticated):
     """Unknown, revoked and expired keys are told the same thing, so that nothing can be learned by trying."""
 
     code = "invalid_api_key"
-    detail = "This API key is not valid. It may be mistyped, expired or revoked."
+    detail = _("This API key is not valid. It may be mistyped, expired or revoked.")
 
 
 class UnknownScope(Invalid):
     code = "unknown_scope"
-    detail = "There is no scope {scope!r}. Scopes: {known}."
+    detail = _("There is no scope {scope!r}. Scopes: {known}.")
 
 
 class TeamNameTaken(Conflict):
     code = "team_taken"
-    detail = "A team is already named {name}."
+    detail = _("A team is already named {name}.")
 
 
 class LastAdministrator(Conflict):
     code = "last_administrator"
-    detail = "{person} is the last administrator of {team}. Make somebody else one first."
+    detail = _("{person} is the last administrator of {team}. Make somebody else one first.")
 
 
 class KeyRevoked(Conflict):
     code = "key_revoked"
-    detail = "The key {key} was revoked. Make a new one."
+    detail = _("The key {key} was revoked. Make a new one.")
 
 
 class CallKeyReused(DomainError):
@@ -37,11 +39,11 @@ class CallKeyReused(DomainError):
 
     code = "idempotency_key_reused"
     status = 422
-    detail = "This idempotency key was already used for another request. Make a new key for each one."
+    detail = _("This idempotency key was already used for another request. Make a new key for each one.")
 
 
 class CallStillRunning(Conflict):
     """The first call with this idempotency key has not ended."""
 
     code = "idempotency_still_running"
-    detail = "The first call with this idempotency key is still being answered. Wait, then send it again."
+    detail = _("The first call with this idempotency key is still being answered. Wait, then send it again.")

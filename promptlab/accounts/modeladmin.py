@@ -77,7 +77,7 @@ class Refusable:
     def refuse(self, error: DomainError) -> None:
         """Show what the service did not like, beside its field where there is one."""
         for problem in error.problems or [FieldProblem("", error.detail, error.code)]:
-            self.add_error(self.field_of(problem), problem.detail)  # type: ignore[attr-defined]
+            self.add_error(self.field_of(problem), error.told_of(problem))  # type: ignore[attr-defined]
 
     def say_again(self, problem: Any, **changed: object) -> None:
         """Show a problem above the form, which is sent with these hidden values the next time."""

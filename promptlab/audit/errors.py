@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import DomainError
 
 
@@ -10,4 +12,4 @@ class AppendOnly(DomainError):
 
     code = "append_only"
     status = 409
-    detail = "The activity log only grows. Entries are never changed or removed."
+    detail = _("The activity log only grows. Entries are never changed or removed.")

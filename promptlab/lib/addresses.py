@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import FieldProblem, Invalid
 
 LONGEST = 1000
@@ -37,7 +39,7 @@ class AddressRefused(Invalid):
     """One sentence for every reason: what is in our network must not be learned by trying."""
 
     code = "address_refused"
-    detail = "Give an address that begins with https:// and leads to a public host, without a user name."
+    detail = _("Give an address that begins with https:// and leads to a public host, without a user name.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
@@ -20,11 +23,12 @@ class DomainError(Exception):
     """Base of everything a caller may have done wrong or has to know.
 
     `code` is for programs, `detail` for people (one sentence with the next step), `data` names the facts.
+    Programs get `detail` in English; pages show `told`.
     """
 
     code = "error"
     status = 400
-    detail = "The request could not be carried out."
+    detail = _("The request could not be carried out.")
 
     def __init__(
         self,
@@ -36,11 +40,21 @@ class DomainError(Exception):
         **data: Any,
     ) -> None:
         self.detail = detail or type(self).detail.format(**data)
+        self._is_own = bool(detail)
         self.code = code or self.code
         self.problems = tuple(problems)
         self.retry_after_s = retry_after_s
         self.data: Mapping[str, Any] = data
         super().__init__(self.detail)
+
+    @property
+    def told(self) -> str:
+        """Return `detail` in the reader's language; in English where it was put together in place."""
+        return gettext(self.detail) if self._is_own else gettext(type(self).detail).format(**self.data)
+
+    def told_of(self, problem: FieldProblem) -> str:
+        """Return what is wrong with one field in the reader's language, as far as it is known there."""
+        return self.told if problem.detail == self.detail else gettext(problem.detail)
 
 
 class Invalid(DomainError):
@@ -48,7 +62,7 @@ class Invalid(DomainError):
 
     code = "invalid"
     status = 400
-    detail = "The request is not valid."
+    detail = _("The request is not valid.")
 
     @classmethod
     def field(cls, field: str, detail: str, *, code: str = "invalid") -> Invalid:
@@ -59,25 +73,25 @@ class Invalid(DomainError):
 class Unauthenticated(DomainError):
     code = "unauthenticated"
     status = 401
-    detail = "Send an API key: X-API-Key, Authorization: Bearer, or Basic with the key as password."
+    detail = _("Send an API key: X-API-Key, Authorization: Bearer, or Basic with the key as password.")
 
 
 class Forbidden(DomainError):
     code = "forbidden"
     status = 403
-    detail = "You may not do this."
+    detail = _("You may not do this.")
 
 
 class NotFound(DomainError):
     code = "not_found"
     status = 404
-    detail = "Not found."
+    detail = _("Not found.")
 
 
 class Conflict(DomainError):
     code = "conflict"
     status = 409
-    detail = "Somebody changed this meanwhile. Look again and repeat."
+    detail = _("Somebody changed this meanwhile. Look again and repeat.")
 
 
 class Stale(DomainError):
@@ -85,22 +99,22 @@ class Stale(DomainError):
 
     code = "precondition_failed"
     status = 412
-    detail = "This changed since you read it. Read it again, then repeat your change."
+    detail = _("This changed since you read it. Read it again, then repeat your change.")
 
 
 class TooLarge(DomainError):
     code = "too_large"
     status = 413
-    detail = "The request body is too large."
+    detail = _("The request body is too large.")
 
 
 class RateLimited(DomainError):
     code = "rate_limited"
     status = 429
-    detail = "Too many requests. Wait and try again."
+    detail = _("Too many requests. Wait and try again.")
 
 
 class Unavailable(DomainError):
     code = "unavailable"
     status = 503
-    detail = "The service cannot answer right now. Try again shortly."
+    detail = _("The service cannot answer right now. Try again shortly.")

@@ -7,6 +7,8 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import request_id
 
@@ -69,4 +71,4 @@ class Unexpected(DomainError):
 
     code = "internal_error"
     status = 500
-    detail = "Something broke on our side. Nothing you sent was lost silently; quote the request id when you ask."
+    detail = _("Something broke on our side. Nothing you sent was lost silently; quote the request id when you ask.")

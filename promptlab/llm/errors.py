@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import DomainError
 
 
@@ -12,7 +14,7 @@ class LLMError(DomainError):
 
     code = "upstream_error"
     status = 502
-    detail = "The model provider could not answer."
+    detail = _("The model provider could not answer.")
     is_retryable = False
 
     def __init__(
@@ -36,14 +38,14 @@ class ProviderUnavailable(LLMError):
 
     code = "upstream_unavailable"
     status = 503
-    detail = "The model provider is not available right now. Try again shortly."
+    detail = _("The model provider is not available right now. Try again shortly.")
     is_retryable = True
 
 
 class NoRouteLeft(ProviderUnavailable):
     """Every way to the model failed before its first token. `retry_after_s` is the longest useful wait they asked for."""
 
-    detail = "None of the {routes} providers of this model answers right now. Try again shortly."
+    detail = _("None of the {routes} providers of this model answers right now. Try again shortly.")
 
 
 class ProviderTimeout(LLMError):
@@ -51,7 +53,7 @@ class ProviderTimeout(LLMError):
 
     code = "upstream_timeout"
     status = 504
-    detail = "The model provider took too long. Try again, or allow more time."
+    detail = _("The model provider took too long. Try again, or allow more time.")
     is_retryable = True
 
 
@@ -60,7 +62,7 @@ class ProviderRateLimited(LLMError):
 
     code = "upstream_rate_limited"
     status = 429
-    detail = "The model provider limits our requests right now. Wait and try again."
+    detail = _("The model provider limits our requests right now. Wait and try again.")
     is_retryable = True
 
 
@@ -68,7 +70,7 @@ class ProviderRefusedKey(LLMError):
     """The provider does not accept our key. Never a 401: the caller's own key is fine."""
 
     code = "upstream_auth_error"
-    detail = "The model provider refused our key. An administrator has to check OPENAI_API_KEY."
+    detail = _("The model provider refused our key. An administrator has to check OPENAI_API_KEY.")
 
 
 class BadRequest(LLMError):
@@ -76,14 +78,14 @@ class BadRequest(LLMError):
 
     code = "upstream_bad_request"
     status = 400
-    detail = "The model does not accept this request. Check the messages and the model settings."
+    detail = _("The model does not accept this request. Check the messages and the model settings.")
 
 
 class ContextTooLong(BadRequest):
     """Prompt and answer do not fit into the model's context window."""
 
     code = "context_length_exceeded"
-    detail = "The messages are too long for this model. Shorten them or choose a model with a larger context."
+    detail = _("The messages are too long for this model. Shorten them or choose a model with a larger context.")
 
 
 class UnknownModel(LLMError):
@@ -91,7 +93,7 @@ class UnknownModel(LLMError):
 
     code = "model_not_found"
     status = 400
-    detail = "There is no model {model!r}. Choose one of those that are offered."
+    detail = _("There is no model {model!r}. Choose one of those that are offered.")
 
     def __init__(self, model: str) -> None:
         super().__init__(model=model[:100])
@@ -102,7 +104,7 @@ class Misconfigured(LLMError):
 
     code = "llm_misconfigured"
     status = 503
-    detail = "This model cannot be called: check the setting {setting}."
+    detail = _("This model cannot be called: check the setting {setting}.")
 
     def __init__(self, detail: str = "", *, setting: str) -> None:
         super().__init__(detail, setting=setting)
@@ -112,5 +114,5 @@ class MalformedAnswer(LLMError):
     """The provider answered with something that is not a complete, readable answer."""
 
     code = "upstream_malformed"
-    detail = "The model provider sent an incomplete or unreadable answer. Try again."
+    detail = _("The model provider sent an incomplete or unreadable answer. Try again.")
     is_retryable = True

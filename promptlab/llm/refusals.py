@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from promptlab.lib.errors import Conflict, Invalid, NotFound
 from promptlab.llm.errors import LLMError
 
@@ -11,7 +13,7 @@ class ModelOff(LLMError):
 
     code = "model_not_allowed"
     status = 403
-    detail = "The model {model!r} is switched off. Choose one of those that are offered."
+    detail = _("The model {model!r} is switched off. Choose one of those that are offered.")
 
     def __init__(self, model: str) -> None:
         super().__init__(model=model[:100])
@@ -22,7 +24,7 @@ class NoModelOfTier(LLMError):
 
     code = "no_model_of_tier"
     status = 400
-    detail = "No model of the tier {tier!r} is offered. Name a model, or have an administrator give one this tier."
+    detail = _("No model of the tier {tier!r} is offered. Name a model, or have an administrator give one this tier.")
 
 
 class ProviderNotReady(LLMError):
@@ -30,78 +32,80 @@ class ProviderNotReady(LLMError):
 
     code = "provider_not_ready"
     status = 503
-    detail = "The provider {provider!r} cannot be called: {reason}. An administrator has to look at it."
+    detail = _("The provider {provider!r} cannot be called: {reason}. An administrator has to look at it.")
 
 
 class ProviderNotFound(NotFound):
     code = "provider_not_found"
-    detail = "There is no such provider."
+    detail = _("There is no such provider.")
 
 
 class ModelRowNotFound(NotFound):
     code = "model_row_not_found"
-    detail = "There is no such model."
+    detail = _("There is no such model.")
 
 
 class PriceNotFound(NotFound):
     code = "price_not_found"
-    detail = "There is no such price."
+    detail = _("There is no such price.")
 
 
 class NameTaken(Conflict):
     code = "name_taken"
-    detail = "There is already {what} called {name!r}. Choose another name."
+    detail = _("There is already {what} called {name!r}. Choose another name.")
 
 
 class NameReserved(Invalid):
     code = "name_reserved"
-    detail = "{name!r} is built in. Choose another name."
+    detail = _("{name!r} is built in. Choose another name.")
 
 
 class AddressNeeded(Invalid):
     code = "address_needed"
-    detail = "A provider of this kind has no address of its own. Give the one that it is called at."
+    detail = _("A provider of this kind has no address of its own. Give the one that it is called at.")
 
 
 class KeyNeeded(Invalid):
     code = "key_needed"
-    detail = "The address leads to another host. Enter the key again: it goes nowhere it was not meant for."
+    detail = _("The address leads to another host. Enter the key again: it goes nowhere it was not meant for.")
 
 
 class KeyUnreadable(Invalid):
     code = "key_unreadable"
-    detail = "A key is one line of letters, digits and signs, without blanks."
+    detail = _("A key is one line of letters, digits and signs, without blanks.")
 
 
 class VariableRefused(Invalid):
     """One sentence for every reason: which variables there are is the operator's business."""
 
     code = "variable_refused"
-    detail = (
+    detail = _(
         "This variable is not one that the operator lets providers use at this host (LLM_KEY_VARIABLES, LLM_KEY_HOSTS)."
     )
 
 
 class ProviderInUse(Conflict):
     code = "provider_in_use"
-    detail = "The provider {provider!r} answers for {models}. Confirm with its name to remove it all the same."
+    detail = _("The provider {provider!r} answers for {models}. Confirm with its name to remove it all the same.")
 
 
 class TooManyProviders(Conflict):
     code = "too_many_providers"
-    detail = "A team has at most {most} providers. Remove one first."
+    detail = _("A team has at most {most} providers. Remove one first.")
 
 
 class TooManyModels(Conflict):
     code = "too_many_models"
-    detail = "A team has at most {most} models. Remove one first."
+    detail = _("A team has at most {most} models. Remove one first.")
 
 
 class UnknownFallback(Invalid):
     code = "unknown_fallback"
-    detail = "There is no other model {model!r} of this team to fall back to."
+    detail = _("There is no other model {model!r} of this team to fall back to.")
 
 
 class PriceOverlap(Conflict):
     code = "price_overlap"
-    detail = "There is already a price for these tokens at that time, from {since}. Choose another time, or remove it."
+    detail = _(
+        "There is already a price for these tokens at that time, from {since}. Choose another time, or remove it."
+    )

@@ -49,7 +49,7 @@ class LibraryPages(HouseAdmin):
             # Only the newest texts: what other teams have live is theirs to know.
             rows = search.found(rows, typed, live=False)
         except Invalid as error:
-            messages.error(request, error.detail)
+            messages.error(request, error.told)
             rows, typed = rows.none(), ""
         page = search.Pages(rows, PER_PAGE).get_page(request.GET.get("page"))
         return self.page(

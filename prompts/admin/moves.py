@@ -167,7 +167,7 @@ class MovePages(HouseAdmin):
         shown = {
             "template": "admin/prompts/deploy.html",
             "consequences": _consequences(live, wanted, where),
-            "warnings": [*(error.detail for error in in_the_way), *of_texts],
+            "warnings": [*(error.told for error in in_the_way), *of_texts],
             "submit_label": _("Put v%(number)s live in %(environment)s")
             % {"number": wanted.number, "environment": where},
             "verdicts": [] if is_live_already else _verdicts(wanted, where),
@@ -366,7 +366,7 @@ def _foreseen(wanted: Version, where: Environment, live: Version | None) -> tupl
     try:
         changes = deploying.changed_variables(wanted, where, live)
     except DomainError as error:
-        return False, [error.detail]
+        return False, [error.told]
     rows = diff.variables(live, wanted) if live else None
     seen = {wanted.prompt.name} if changes.get(wanted.prompt.name) == rows else set()
     return bool(changes), [f"{name}: {change}" for name, change in changes.items() if name not in seen]

@@ -88,7 +88,7 @@ class PromptAdmin(
         try:
             return search.found(queryset, search_term), False  # type: ignore[arg-type]
         except Invalid as error:
-            messages.error(request, error.detail)
+            messages.error(request, error.told)
             return queryset.none(), False
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

@@ -202,14 +202,14 @@ class TryPages(HouseAdmin):
                         if isinstance(event, Token):
                             yield sse.encode({"token": event.text})
                         elif isinstance(event, Broken):
-                            yield sse.encode({"error": event.error.detail, "url": url})
+                            yield sse.encode({"error": event.error.told, "url": url})
                         elif isinstance(event, Done):
                             yield sse.encode({"done": True, "url": url, "id": f"message-{plan.answer.pk}"})
         except DomainError as error:
-            yield sse.encode({"error": error.detail, "url": url})
+            yield sse.encode({"error": error.told, "url": url})
         except Exception:
             log.exception("trial_crashed")
-            yield sse.encode({"error": problem.Unexpected.detail, "url": url})
+            yield sse.encode({"error": problem.Unexpected().told, "url": url})
 
     def _shown(self, request: HttpRequest, trial: Trial, form: SayForm) -> dict[str, Any]:
         actor, talk = acting(request), trial.talk
@@ -297,7 +297,7 @@ def _trial(prompt: Prompt, asked: Query, talk: Conversation | None) -> Trial:
         return Trial(prompt, choice, _version_of(prompt, choice), asked.get("model", ""), talk)
     except (NotDeployed, VersionNotFound) as error:
         if asked.get("text"):
-            return Trial(prompt, choice, None, asked.get("model", ""), talk, error.detail)
+            return Trial(prompt, choice, None, asked.get("model", ""), talk, error.told)
     newest = resolve.version_of(prompt, "latest")
     return Trial(prompt, str(newest.number), newest, asked.get("model", ""), talk)
 
