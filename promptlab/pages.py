@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views import i18n
+from django.views.decorators.http import require_POST
 
+from promptlab.accounts import services
+from promptlab.accounts.auth import principal_of_user
+from promptlab.accounts.models import User
 from promptlab.lib.errors import DomainError, Forbidden, Invalid, NotFound
 from promptlab.lib.middleware import is_page, problem_response
 from promptlab.lib.problem import Unexpected
@@ -19,6 +25,15 @@ def _answer(request: HttpRequest, error: DomainError, template: str) -> HttpResp
     if is_page(request.path):
         return render(request, template, status=error.status)
     return problem_response(error)
+
+
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Keep the language that somebody chose: in a cookie for what they read, with their account for what they are sent."""
+    chosen = request.POST.get("language", "")
+    if isinstance(request.user, User) and chosen in dict(settings.LANGUAGES):
+        services.choose_language(principal_of_user(request.user), chosen)
+    return i18n.set_language(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

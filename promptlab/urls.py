@@ -30,6 +30,7 @@ urlpatterns = [
     re_path(r"^livez/?$", health.livez),
     re_path(r"^(?:readyz|healthz)/?$", health.readyz),
     re_path(r"^metrics/?$", health.counted),
+    path("admin/language/", pages.set_language, name="set_language"),
     path("admin/", admin.site.urls),
     path("mail/", include("promptlab.hooks.pages")),
     path("dashboards/", include("experiments.dashboards.urls")),

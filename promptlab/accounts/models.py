@@ -13,6 +13,9 @@ from promptlab.accounts.querysets import ApiKeyQuerySet, TeamQuerySet
 class User(AbstractUser):
     """A person who signs in. What they may do comes from their memberships."""
 
+    language = models.CharField(_("language of mails"), max_length=10, null=True, editable=False)
+    """The one chosen last on a page; None until somebody chooses."""
+
     class Meta(AbstractUser.Meta):
         verbose_name = _("person")  # type: ignore[assignment]  # lazy texts are what Django wants
         verbose_name_plural = _("people")  # type: ignore[assignment]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -123,6 +124,25 @@ def change_password(actor: Principal, person: User, password: str) -> User:
         person.save(update_fields=["password"])
         record(actor, "person.password", person, team_id=teams.order_by("team_id").first())
     return person
+
+
+def choose_language(actor: Principal, language: str) -> None:
+    """Keep the language in which somebody is written to. Raises Forbidden for keys, Invalid for one we do not speak."""
+    if actor.user_id is None:
+        raise Forbidden("Only people choose a language.")
+    if language not in dict(settings.LANGUAGES):
+        raise Invalid.field("language", "Choose one of the languages that are offered.")
+    with transaction.atomic():
+        person = User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
+        was = person.language
+        if was == language:
+            return
+        person.language = language
+        person.save(update_fields=["language"])
+        team_id = min(actor.grants, default=None)
+        record(
+            actor, "language.chosen", person, team_id=team_id, before={"language": was}, after={"language": language}
+        )
 
 
 def _require_account(actor: Principal, person: User) -> None:

@@ -84,6 +84,7 @@ SENTENCES: dict[str, Any] = {
     "inbox.noted": _("wrote a note on the comment %(what)s"),
     "metric.declared": _("let people say %(what)s of answers"),
     "metric.changed": _("changed what may be said of answers: %(what)s"),
+    "language.chosen": _("chose another language: %(what)s"),
     "notifications.changed": _("chose other mails: %(what)s"),
     "privacy.changed": _("changed what %(what)s keeps of texts"),
     "prompt.imported": _("imported %(what)s"),

@@ -487,6 +487,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
         lambda w: lambda: accounts.change_password(w.cleo, w.cast.ann, "a long enough one"),
         ["person.password"],
     ),
+    "choose_language": (lambda w: lambda: accounts.choose_language(w.cleo, "es"), ["language.chosen"]),
     "add_member": (_add_member, ["member.added"]),
     "remove_role": (_remove_role, ["member.removed"]),
     "issue_key": (

@@ -21,7 +21,7 @@ from promptlab.management.demo import demo_team, seeding
 
 PER_NAME = 3
 """Pages of one kind that are opened: the first ones that links lead to."""
-LEFT_OUT = ("/admin/logout/", "/admin/jsi18n/", "/admin/password_change/")
+LEFT_OUT = ("/admin/logout/", "/admin/jsi18n/", "/admin/language/", "/admin/password_change/")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LINK = re.compile(r'(?:href|action)="([^"]*)"')
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE)", re.I)

@@ -20,9 +20,9 @@ def letter(mail: Mail) -> EmailMessage:
 
 
 def _worded(mail: Mail) -> tuple[str, str]:
-    """Return subject and text. The first line of a template is the subject."""
+    """Return subject and text in the language the reader chose. The first line of a template is the subject."""
     facts = {**mail.facts, "person": str(mail.user), "link": settings.SITE_URL + mail.path}
-    with translation.override(settings.LANGUAGE_CODE):
+    with translation.override(mail.user.language or settings.LANGUAGE_CODE):
         subject, _, text = render_to_string(f"mail/{mail.kind}.txt", facts).strip().partition("\n")
     return " ".join(subject.split()), text.strip() + "\n"
 

@@ -170,7 +170,7 @@ function estimate(line) {
     line.hidden = !answer.ok;
     if (!answer.ok) return;
     const { tokens, is_estimated } = await answer.json();
-    line.textContent = line.dataset[is_estimated ? "about" : "exact"].replace("#", tokens.toLocaleString());
+    line.textContent = line.dataset[is_estimated ? "about" : "exact"].replace("#", tokens.toLocaleString(document.documentElement.lang));
   }
   form.addEventListener("input", () => {
     clearTimeout(timer);
