@@ -28,7 +28,7 @@ from promptlab.accounts.models import ApiKey, User
 from promptlab.audit.admin import sentence
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
-from promptlab.lib.formats import fmt_int
+from promptlab.lib.formats import fmt_int, fmt_name
 from prompts.models import Collection, Draft, Prompt
 from prompts.querysets import closed_to
 
@@ -223,7 +223,7 @@ def _failing(actor: Principal) -> list[dict[str, Any]]:
             continue
         words = gettext("%(prompt)s in %(environment)s: %(failed)s of %(asked)s answers failed in the last day.") % {
             "prompt": one["prompt__title"],
-            "environment": one["environment__name"].capitalize(),
+            "environment": fmt_name(one["environment__name"]),
             "failed": fmt_int(one["failed"]),
             "asked": fmt_int(one["asked"]),
         }

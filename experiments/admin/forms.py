@@ -16,6 +16,7 @@ from experiments.services.lifecycle import NewVariant
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, asks
 from promptlab.lib.errors import FieldProblem
+from promptlab.lib.formats import fmt_name
 from prompts.errors import NotDeployed
 from prompts.models import Deployment, Environment, Prompt, Version
 
@@ -49,7 +50,7 @@ class WhereForm(HouseForm):
         self.fields["prompt"].queryset = prompts.distinct().order_by("title")  # type: ignore[attr-defined]
         self.fields["prompt"].help_text = _("Prompts with a live version. Others are compared with it.")
         names = dict.fromkeys(Environment.objects.filter(team__in=writes).values_list("name", flat=True))
-        self.fields["environment"].choices = [(name, name.capitalize()) for name in names]  # type: ignore[attr-defined]
+        self.fields["environment"].choices = [(name, fmt_name(name)) for name in names]  # type: ignore[attr-defined]
         self.fields["environment"].initial = PRODUCTION
 
     def pointer(self) -> Deployment | None:
@@ -58,7 +59,7 @@ class WhereForm(HouseForm):
         live = Deployment.objects.live().select_related("environment", "version__prompt")
         found: Deployment | None = live.filter(prompt=prompt, environment__name=name).first()
         if found is None:
-            self.add_error("environment", NotDeployed(prompt=prompt.title, environment=name.capitalize()).told)
+            self.add_error("environment", NotDeployed(prompt=prompt.title, environment=fmt_name(name)).told)
         return found
 
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.audit.models import AuditEntry
+from promptlab.lib.formats import fmt_name
 
 MOST_LINES = 200
 
@@ -196,7 +197,7 @@ def sentence(entry: AuditEntry) -> str:
     if known is None:
         return gettext("did %(verb)s on %(what)s") % {"verb": entry.verb, "what": entry.target_label}
     said = {**entry.before, **entry.after}
-    named = {"what": entry.target_label, "environment": str(said.get("environment", "")).capitalize()}
+    named = {"what": entry.target_label, "environment": fmt_name(str(said.get("environment", "")))}
     return str(known) % _Words({**said, **named})
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.db import models
+from django.utils import translation
 
 from promptlab.audit.models import AuditEntry
 from promptlab.lib import logs
@@ -38,6 +40,8 @@ def record(
 
     `before` and `after` hold JSON values of the fields that changed; never secrets, never whole texts of messages.
     """
+    with translation.override(settings.LANGUAGE_CODE):  # one label for all readers
+        label = str(target)[:300]
     entry = AuditEntry.objects.create(
         team_id=team_id,
         actor_kind=actor.kind,
@@ -46,7 +50,7 @@ def record(
         verb=verb,
         target_type=target._meta.label_lower,
         target_id=str(target.pk),
-        target_label=str(target)[:300],
+        target_label=label,
         before=dict(before or {}),
         after=dict(after or {}),
         note=note,

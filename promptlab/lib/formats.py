@@ -14,7 +14,7 @@ from typing import Literal
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 DASH = "–"
 MINUS = "−"
@@ -117,6 +117,11 @@ def fmt_datetime(moment: datetime | None) -> str:
     return DASH if moment is None else date_format(_local(moment), "DATETIME_FORMAT")
 
 
+def fmt_name(name: str) -> str:
+    """Write a name of small letters with a capital: `Preview`. The usual ones are in the reader's language: `Producción`."""
+    return _(name.capitalize()) if name in _USUAL else name.capitalize()
+
+
 def fmt_day(day: date | None) -> str:
     """Write a short date without its year, for axes: `16 Nov.`; a datetime counts by its local day."""
     if day is None:
@@ -124,6 +129,7 @@ def fmt_day(day: date | None) -> str:
     return date_format(_local(day) if isinstance(day, datetime) else day, "j N")
 
 
+_USUAL = {name.lower() for name in (gettext_noop("Development"), gettext_noop("Staging"), gettext_noop("Production"))}
 _STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import render
+from django.utils import translation
 
 from promptlab.lib import cors, logs, problem
 from promptlab.lib.errors import DomainError, Unavailable
@@ -28,6 +30,17 @@ def is_page(path: str) -> bool:
 def problem_response(error: DomainError) -> HttpResponse:
     """Return an error as problem+json."""
     return HttpResponse(problem.encode(error), status=error.status, headers=problem.headers(error))
+
+
+class ReadersLanguage(LocaleMiddleware):
+    """The reader's language where people read; programs are answered in English, whatever they accept."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if is_page(request.path) or "text/html" in request.headers.get("Accept", ""):
+            super().process_request(request)
+        else:
+            translation.activate(settings.LANGUAGE_CODE)
+            request.LANGUAGE_CODE = translation.get_language()
 
 
 class RequestContext:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, TeamForm, acting, asks, badge, link, sent
-from promptlab.lib.formats import fmt_int
+from promptlab.lib.formats import fmt_int, fmt_name
 from promptlab.templatetags.promptlab import when
 from prompts.admin.shown import difference, live_badge, move_row, page_of, places_of, version_label
 from prompts.errors import FreezeNotFound
@@ -33,7 +33,7 @@ class EnvironmentFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         rows = Environment.objects.visible_to(acting(request))
-        return [(name, name.capitalize()) for name in dict.fromkeys(rows.values_list("name", flat=True))]
+        return [(name, fmt_name(name)) for name in dict.fromkeys(rows.values_list("name", flat=True))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.path: self.value()}) if self.value() else queryset

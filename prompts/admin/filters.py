@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import acting
+from promptlab.lib.formats import fmt_name
 from prompts.models import Collection, Environment, Tag
 
 NOWHERE = "-"
@@ -34,7 +35,7 @@ class LiveFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         names = Environment.objects.visible_to(acting(request)).values_list("name", flat=True)
-        return [*((name, name.capitalize()) for name in dict.fromkeys(names)), (NOWHERE, _("Nowhere yet"))]
+        return [*((name, fmt_name(name)) for name in dict.fromkeys(names)), (NOWHERE, _("Nowhere yet"))]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any]:
         if self.value() == NOWHERE:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
 from promptlab.lib.errors import Invalid
+from promptlab.lib.formats import fmt_name
 from prompts import snippets
 from prompts.admin.shown import page_of
 from prompts.models import Environment, Prompt, Version
@@ -147,7 +148,7 @@ def uses_of(actor: Principal, prompt: Prompt) -> list[dict[str, Any]]:
         {
             "title": use.prompt.title,
             "url": page_of("prompt_change", use.prompt.pk),
-            "live": ", ".join(f"{where.capitalize()} v{number}" for where, number in use.live.items()),
+            "live": ", ".join(f"{fmt_name(where)} v{number}" for where, number in use.live.items()),
         }
         for use in snippets.where_used(prompt, Prompt.objects.visible_to(actor))
     ]

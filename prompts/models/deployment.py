@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.models import Team, User
 from promptlab.lib.errors import Conflict
+from promptlab.lib.formats import fmt_name
 from prompts.models.prompt import Prompt
 from prompts.models.version import Version
 from prompts.querysets import DeploymentEventQuerySet, DeploymentQuerySet, EnvironmentQuerySet
@@ -34,7 +35,7 @@ class Environment(models.Model):
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="environment_once_per_team")]
 
     def __str__(self) -> str:
-        return self.name.capitalize()
+        return fmt_name(self.name)
 
     @property
     def suite_names(self) -> list[str]:

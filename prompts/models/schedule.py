@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.models import ApiKey, User
@@ -67,4 +68,5 @@ class ScheduledDeployment(models.Model):
         indexes = [models.Index(fields=["due_at"], condition=Q(state="waiting"), name="schedule_due")]
 
     def __str__(self) -> str:
-        return f"{self.prompt} v{self.version.number} in {self.environment}"
+        said = {"prompt": self.prompt, "version": self.version.number, "environment": self.environment}
+        return gettext("%(prompt)s v%(version)s in %(environment)s") % said

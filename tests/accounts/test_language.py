@@ -6,13 +6,16 @@ import pytest
 from django.test import Client
 from django.utils import translation
 
+from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import User
 from promptlab.accounts.services import choose_language
+from promptlab.audit.recorder import record
 from promptlab.hooks.models import Mail, MailKind
 from promptlab.hooks.services import letters
 from promptlab.lib.errors import Invalid
 from prompts.errors import NameTaken, OwnerNeeded
+from prompts.models import Environment
 from tests.support.api import Api
 from tests.support.cast import Cast
 
@@ -77,3 +80,13 @@ def test_pages_say_in_spanish_what_programs_are_told_in_english(cast: Cast) -> N
         assert taken.detail == "The short name greeting is taken. Choose another one."
         assert taken.told == "El nombre corto greeting está ocupado. Elige otro."
         assert needed.told_of(needed.problems[0]).startswith("Una colección privada pertenece a una persona.")
+
+
+def test_programs_are_answered_in_english_whatever_they_accept(cast: Cast) -> None:
+    answer = Api(cast.key).post("/prompts", {"title": 5, "tags": "x"}, **{"accept-language": "es"})
+    assert "Se esperaba" not in answer.content.decode() and answer.json()["errors"][0]["detail"].startswith("Expected")
+    with translation.override("es"):
+        assert str(Environment(name="production")) == "Producción" and str(Environment(name="preview")) == "Preview"
+        where = Environment.objects.create(team=cast.team, name="qa")
+        where.name = "staging"
+        assert record(SYSTEM, "environment.created", where, team_id=None).target_label == "Staging"

@@ -19,7 +19,7 @@ from promptlab.accounts import services
 from promptlab.accounts.access import Scope
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, TeamForm, acting, asks, badge, link, sent
 from promptlab.accounts.models import ApiKey
-from promptlab.lib.formats import fmt_int, fmt_when
+from promptlab.lib.formats import fmt_int, fmt_name, fmt_when
 from promptlab.templatetags.promptlab import when
 
 IN_USE = timedelta(hours=24)
@@ -148,7 +148,7 @@ class ApiKeyAdmin(HouseAdmin):
 
     @admin.display(description=_("Environments"))
     def where(self, key: ApiKey) -> str:
-        return ", ".join(name.capitalize() for name in key.environments.split()) or gettext("All")
+        return ", ".join(fmt_name(name) for name in key.environments.split()) or gettext("All")
 
     @admin.display(description=_("Made by"))
     def made_by(self, key: ApiKey) -> str:

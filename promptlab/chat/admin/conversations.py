@@ -18,7 +18,7 @@ from promptlab.chat.admin.trying import TryPages
 from promptlab.chat.admin.turns import facts_of, turn_shown
 from promptlab.chat.models import Conversation, Message
 from promptlab.lib.errors import NotFound
-from promptlab.lib.formats import fmt_datetime
+from promptlab.lib.formats import fmt_datetime, fmt_name
 from promptlab.templatetags.promptlab import when
 from prompts.admin.deployment import EnvironmentFilter
 
@@ -95,7 +95,7 @@ class ConversationAdmin(TryPages):
 
     @admin.display(description=_("Environment"))
     def where(self, conversation: Conversation) -> str:
-        return conversation.environment.capitalize() or "–"
+        return fmt_name(conversation.environment) or "–"
 
     @admin.display(description=_("Answers"))
     def answers(self, conversation: Any) -> int:
