@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.models import Team, User
@@ -189,7 +190,7 @@ class SuiteRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.suite} on {self.version}"
+        return gettext("%(suite)s on %(version)s") % {"suite": self.suite, "version": self.version}
 
     @property
     def is_open(self) -> bool:

@@ -7,16 +7,18 @@ import gettext
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
 from django.utils import translation
 
 from promptlab.lib.charts import Interval, interval
-from promptlab.lib.formats import fmt_int, fmt_money, fmt_pct, fmt_points, fmt_range
+from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_money, fmt_pct, fmt_points, fmt_range, fmt_when
 
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale" / "es" / "LC_MESSAGES"
+NOON = datetime(2025, 11, 13, 12, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdg]|\{\{?.*?\}\}?")
 MEND = "Write it in locale/es/LC_MESSAGES/django.po, then compile: docs/development.md says how."
 
@@ -88,6 +90,7 @@ def test_charts_and_their_tables_write_numbers_as_spanish_readers_do() -> None:
     with translation.override("es"):
         drawn = str(interval([Interval("A", 0.7798, 0.7512, 0.8031), Interval("B", 0.6, 0.55, 0.65)]))
         shown = (fmt_pct(0.7798), fmt_range(0.7512, 0.8031), fmt_int(1234567), fmt_money(1234.5), fmt_points(-0.048))
+        assert (fmt_when(NOON), fmt_datetime(NOON)) == ("13 nov 2025", "13 nov 2025, 12:00")
     assert tuple(text.replace("\u00a0", " ") for text in shown) == (
         "78,0 %", "75,1–80,3 %", "1.234.567", "$1.234,50", "−4,8 puntos",
     )  # fmt: skip
