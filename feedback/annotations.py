@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from feedback.models import AnnotationItem, AnnotationRound, Feedback
+from feedback.models import AnnotationItem, AnnotationRound, Feedback, Judge
 from feedback.stats import Agreement, agreement, pairwise
 
+JUDGED = 1_000
 Said = dict[int, float | str]
 """What somebody said, by the message's id."""
 
@@ -47,3 +48,20 @@ def _most(said: dict[str, Said]) -> dict[int, float]:
             if isinstance(told, float | int):
                 votes[pk].append(told)
     return {pk: float(1 if sum(told) > 0 else -1) for pk, told in votes.items() if sum(told)}
+
+
+def judged(judge: Judge, limit: int = JUDGED) -> Agreement:
+    """Return how far a judge agrees with people on the newest answers it judged: two queries.
+
+    People are end users and annotators, each with one thumb an answer; where they are even they say nothing.
+    """
+    verdicts = Feedback.objects.filter(
+        source=Feedback.Source.JUDGE, rater=f"judge:{judge.pk}", metric="rating"
+    ).standing()
+    theirs = dict(verdicts.order_by("-pk").values_list("message_id", "score")[:limit])
+    votes: dict[int, list[float]] = defaultdict(list)
+    people = Feedback.objects.filter(message__in=list(theirs), metric="rating").exclude(source=Feedback.Source.JUDGE)
+    for pk, value, score in people.standing().values_list("message_id", "value", "score"):
+        votes[pk].append(value if value is not None else score)
+    liked = {pk: float(1 if sum(said) > 0 else -1) for pk, said in votes.items() if sum(said)}
+    return agreement(theirs, liked)

@@ -294,3 +294,35 @@ class AnnotationItem(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Judge(models.Model):
+    """A model that judges a share of a prompt's answers through another prompt, for so much money a day.
+
+    `done_to` is the id of the last answer it looked at. `spent_nanousd` is of `day`, in UTC; what is asked at this moment
+    counts as the most it can cost. `note` says why it does nothing.
+    """
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    prompt = models.OneToOneField(Prompt, models.CASCADE, related_name="+", verbose_name=_("prompt"))
+    by = models.ForeignKey(Prompt, models.PROTECT, related_name="+", verbose_name=_("prompt that judges"))
+    rubric = models.TextField(_("what is good"), blank=True)
+    share_bp = models.PositiveIntegerField(_("share of answers"))
+    least = models.FloatField(_("good from"), default=0.5)
+    day_nanousd = models.BigIntegerField(_("budget of a day"))
+    is_on = models.BooleanField(_("on"), default=True)
+    done_to = models.PositiveBigIntegerField(default=0, editable=False)
+    day = models.DateField(null=True, editable=False)
+    spent_nanousd = models.BigIntegerField(default=0, editable=False)
+    note = models.CharField(max_length=200, blank=True, editable=False)
+
+    objects = RoundQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("judge")
+        verbose_name_plural = _("judges")
+        ordering = ["prompt__title"]
+        constraints = [models.CheckConstraint(condition=Q(share_bp__gte=1, share_bp__lte=10_000), name="judge_share")]
+
+    def __str__(self) -> str:
+        return str(self.prompt)

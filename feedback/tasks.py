@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from feedback.services import batch, ingest, purging
+from feedback.services import batch, ingest, judging, purging
 
 
 @shared_task(name=ingest.ROLL_UP_TASK)
@@ -17,3 +17,9 @@ def roll_up_feedback() -> None:
 def tidy_texts() -> None:
     """Remove or clean the texts that teams do not keep."""
     purging.tidy_texts()
+
+
+@shared_task(name=judging.JUDGE_TASK)
+def judge_answers() -> None:
+    """Have a share of the new answers judged."""
+    judging.judge_answers()

@@ -135,6 +135,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
+    "feedback.judge_answers": {"queue": "llm"},
     "feedback.*": {"queue": "ingest"},
     "chat.*": {"queue": "ingest"},
     "prompts.run_suite": {"queue": "llm"},
@@ -149,6 +150,7 @@ CELERY_BEAT_SCHEDULE = {
     "roll-up-messages": {"task": "chat.roll_up_messages", "schedule": 1.0, "options": {"expires": 10}},
     "roll-up-feedback": {"task": "feedback.roll_up_feedback", "schedule": 1.0, "options": {"expires": 10}},
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
+    "judge-answers": {"task": "feedback.judge_answers", "schedule": 30.0, "options": {"expires": 30}},
     "tidy-texts": {"task": "feedback.tidy_texts", "schedule": 60.0, "options": {"expires": 60}},
     "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-repricings": {"task": "chat.run_repricings", "schedule": 60.0, "options": {"expires": 60}},

@@ -48,6 +48,7 @@ WORK = [
     (_("Ratings"), "admin:feedback_feedback_changelist"),
     (_("Comments"), "admin:feedback_comment_changelist"),
     (_("Annotation"), "admin:feedback_annotationround_changelist"),
+    (_("Judges"), "admin:feedback_judge_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [

@@ -2,8 +2,9 @@
 
 from feedback.admin.annotating import RoundAdmin
 from feedback.admin.inbox import CommentAdmin
+from feedback.admin.judges import JudgeAdmin
 from feedback.admin.metrics import MetricAdmin
 from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
 
-__all__ = ["CommentAdmin", "FeedbackAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin"]
+__all__ = ["CommentAdmin", "FeedbackAdmin", "JudgeAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin"]

@@ -44,9 +44,13 @@ class Asking:
             "expected": case.expected,
             "input": json.dumps([dict(case.variables), list(case.messages)], ensure_ascii=False),
         }
-        asked = {name: value for name, value in said.items() if name in rendering.blanks_of(content)}
-        model = check.options["model"] or content.model
-        return _request(self._team_id, messages_of(content, Case("judge", asked)), model, content, JUDGING)
+        return verdict_request(self._team_id, content, said, check.options["model"])
+
+
+def verdict_request(team_id: int, content: Content, said: Mapping[str, str], model: str = "") -> llm.CompletionRequest:
+    """Return the request to a prompt that judges, with those of the texts that it asks for. Raises as `Asking.answer`."""
+    asked = {name: value for name, value in said.items() if name in rendering.blanks_of(content)}
+    return _request(team_id, messages_of(content, Case("judge", asked)), model or content.model, content, JUDGING)
 
 
 def provider_of(team_id: int, model: str) -> str:

@@ -18,7 +18,7 @@ from experiments.services import concluding, lifecycle, phasing, ramping, target
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
-from feedback.services import annotating, erasing, inbox, metrics, privacy
+from feedback.services import annotating, erasing, inbox, judging, metrics, privacy
 from feedback.services.ingest import NewRating, accept
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import SYSTEM, Principal, Role
@@ -108,6 +108,7 @@ MODULES = (
     "feedback.services.metrics",
     "feedback.services.annotating",
     "feedback.services.inbox",
+    "feedback.services.judging",
     "feedback.services.privacy",
 )
 
@@ -231,6 +232,11 @@ def _round(w: World, *, ends: bool = False) -> Step:
 
     one = start() if ends else None
     return (lambda: annotating.close_round(w.cleo, one)) if one else start
+
+
+def _set_judge(w: World) -> Step:
+    plan = judging.JudgePlan(make_prompt(w.cast.team, "Rate {{answer}}."), 0.5, Decimal(1))
+    return lambda: judging.set_judge(w.cleo, w.prompt, plan)
 
 
 def _set_privacy(w: World) -> Step:
@@ -638,6 +644,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "save_as_case": (_comment_of_user(inbox.save_as_case), ["suite.created", "suite.case_added"]),
     "start_round": (_round, ["annotation.started"]),
     "close_round": (lambda w: _round(w, ends=True), ["annotation.ended"]),
+    "set_judge": (_set_judge, ["judge.set"]),
     "set_privacy": (_set_privacy, ["privacy.changed"]),
     "declare_metric": (_metric, ["metric.declared"]),
     "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),
@@ -661,7 +668,7 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
-    "assign", "label", "settle", "reopen", "set_privacy", "close_round", "change_metric",
+    "assign", "label", "settle", "reopen", "set_judge", "set_privacy", "close_round", "change_metric",
     "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
