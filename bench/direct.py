@@ -10,6 +10,7 @@ import json
 import resource
 import sys
 
+import httpx2
 import openai
 
 
@@ -32,14 +33,14 @@ def cpu_s() -> float:
 
 async def main(address: str, streams: int, tokens: int, seconds: float) -> None:
     """Print what the streams cost."""
-    client = openai.AsyncOpenAI(
-        api_key="k", base_url=address, max_retries=0, http_client=openai.DefaultAioHttpClient(limits=None)
-    )
+    transport = openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=streams))
+    client = openai.AsyncOpenAI(api_key="k", base_url=address, max_retries=0, http_client=transport)
     model = f"ok:{tokens}:{seconds / tokens * 1000:.0f}"
     for _ in range(2):
         before = cpu_s()
         await asyncio.gather(*(one(client, model) for _ in range(streams)))
     print(cpu_s() - before)
+    await client.close()
 
 
 if __name__ == "__main__":
