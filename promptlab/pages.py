@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_noop
 from django.views import i18n
 from django.views.decorators.http import require_POST
 
@@ -54,5 +55,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that was opened before signing in, or came from elsewhere."""
-    error = Forbidden("This form is too old or came from another page. Go back, reload, and send it again.")
+    error = Forbidden(
+        gettext_noop("This form is too old or came from another page. Go back, reload, and send it again.")
+    )
     return _answer(request, error, "403.html")

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from promptlab_sdk.kernel.assignment import ranges
 
 from experiments.errors import (
@@ -279,10 +280,12 @@ def check_variants(prompt: Prompt, variants: Sequence[NewVariant], coverage_bp: 
     if not 2 <= len(variants) <= 5:
         raise VariantsInvalid.field("variants", "An experiment has two to five variants.")
     if len({variant.key for variant in variants}) < len(variants):
-        raise VariantsInvalid.field("variants", "Each variant needs a key of its own.")
+        raise VariantsInvalid.field("variants", gettext_noop("Each variant needs a key of its own."))
     for index, variant in enumerate(variants):
         if not KEY.match(variant.key):
-            raise VariantsInvalid.field(f"variants.{index}.key", "Lower-case letters, digits, dots and dashes.")
+            raise VariantsInvalid.field(
+                f"variants.{index}.key", gettext_noop("Lower-case letters, digits, dots and dashes.")
+            )
         if variant.version.prompt_id != prompt.pk:
             raise VariantsInvalid.field(f"variants.{index}.version", "This version belongs to another prompt.")
     if not 1 <= coverage_bp <= 10_000:

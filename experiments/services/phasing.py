@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 from promptlab_sdk.kernel.assignment import SLOTS, reallocated
 
 from experiments.errors import RunByRamp, VariantsInvalid, WrongState
@@ -81,7 +82,7 @@ def deal_anew(actor: Principal, experiment: Experiment, *, note: str = "") -> Ex
 
     def change(locked: Experiment, variants: list[Variant]) -> tuple[Json, Json]:
         if not note.strip():
-            raise Invalid.field("note", "Say why everybody is dealt anew.", code="required")
+            raise Invalid.field("note", gettext_noop("Say why everybody is dealt anew."), code="required")
         before = locked.bucket_version
         locked.seed = secrets.token_hex(8)
         locked.bucket_version += 1

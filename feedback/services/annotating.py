@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from feedback.models import AnnotationItem, AnnotationRound, Metric
 from feedback.services.fitting import RATING, unknown
@@ -36,12 +37,14 @@ def start_round(
     if metric != RATING and known is None:
         raise unknown(prompt.team_id, metric)
     if known is not None and known.kind not in RATEABLE:
-        raise Invalid.field("metric", "Words cannot be compared: choose thumbs, yes or no, a category or a score.")
+        raise Invalid.field(
+            "metric", gettext_noop("Words cannot be compared: choose thumbs, yes or no, a category or a score.")
+        )
     since = timezone.now() - timedelta(days=days)
     rows = Message.objects.answers().filter(version__prompt=prompt, created_at__gte=since, purged_at=None)
     pool = list(rows.exclude(content="").order_by("-pk").values_list("pk", flat=True)[:POOL])
     if not pool:
-        raise Invalid.field("days", "There is no answer of this prompt in that time.")
+        raise Invalid.field("days", gettext_noop("There is no answer of this prompt in that time."))
     drawn = secrets.SystemRandom().sample(pool, min(answers, len(pool)))
     with transaction.atomic():
         made = AnnotationRound.objects.create(

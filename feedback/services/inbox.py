@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from feedback.models import Care, Feedback, Label, Note, SavedCase
 from promptlab.accounts.access import Principal, require
@@ -31,7 +32,7 @@ def assign(actor: Principal, rating: Feedback, person: User | None) -> None:
     """Have somebody of the team look after a comment; None: nobody. The same again changes nothing. Raises Invalid."""
     require(actor, CARE, rating.team_id)
     if person is not None and not Membership.objects.filter(team_id=rating.team_id, user=person).exists():
-        raise Invalid.field("assignee", "Choose somebody of the team.")
+        raise Invalid.field("assignee", gettext_noop("Choose somebody of the team."))
     with transaction.atomic():
         care = _locked(rating)
         if care.assignee_id != (person.pk if person else None):
@@ -92,7 +93,7 @@ def save_as_case(actor: Principal, rating: Feedback, suite: Suite | None = None,
     answer = rating.message
     prompt = answer.version.prompt if answer.version else None
     if prompt is None or answer.purged_at is not None:
-        raise Invalid.field("suite", "Nothing is known any more of what was asked.")
+        raise Invalid.field("suite", gettext_noop("Nothing is known any more of what was asked."))
     require(actor, "prompt.write", prompt.team_id)
     with transaction.atomic():
         if suite is None:

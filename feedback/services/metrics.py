@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from feedback.errors import MetricTaken
 from feedback.models import Metric
@@ -54,7 +55,9 @@ def declare_metric(
     """
     require(actor, ADMIN, team_id)
     if not KEY.match(key):
-        raise Invalid.field("key", "A short name begins with a small letter and has small letters, digits and _.")
+        raise Invalid.field(
+            "key", gettext_noop("A short name begins with a small letter and has small letters, digits and _.")
+        )
     if key in RESERVED:
         raise Invalid.field("key", f"{key} is built in. Choose another name.", code="name_reserved")
     if kind not in Metric.Kind.values:
@@ -105,7 +108,7 @@ def change_metric(actor: Principal, metric: Metric, changes: MetricChanges) -> M
 def _check(metric: Metric) -> None:
     low, high = metric.low, metric.high
     if low is not None and high is not None and not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise Invalid.field("high", "The highest score is above the lowest one.", code="range")
+        raise Invalid.field("high", gettext_noop("The highest score is above the lowest one."), code="range")
     if metric.kind != Metric.Kind.CATEGORY:
         return
     words = metric.categories

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts import auth
 from promptlab.accounts.access import SYSTEM, Principal, check_scopes, require, require_environment
@@ -33,7 +34,7 @@ def create_team(actor: Principal, name: str, administrator: User | None = None) 
     Only the system and people who administer some team may. Raises TeamNameTaken.
     """
     if not actor.may_anywhere("team.admin"):
-        raise Forbidden("Only administrators make teams.")
+        raise Forbidden(gettext_noop("Only administrators make teams."))
     try:
         with transaction.atomic():
             team = Team.objects.create(name=_team_name(name))
@@ -94,7 +95,7 @@ def save_person(actor: Principal, person: User, roles: Roles) -> User:
     if changed and not is_new:
         _require_account(actor, person)
     if not is_new and person.pk == actor.user_id and not person.is_active:
-        raise Invalid.field("is_active", "You cannot switch off your own account.")
+        raise Invalid.field("is_active", gettext_noop("You cannot switch off your own account."))
     with transaction.atomic():
         if is_new:
             person.set_unusable_password()
@@ -116,7 +117,7 @@ def save_person(actor: Principal, person: User, roles: Roles) -> User:
 def change_password(actor: Principal, person: User, password: str) -> User:
     """Give somebody a password that was checked already; their other sessions end. Raises Forbidden."""
     if not actor.may_anywhere("team.admin"):
-        raise Forbidden("Only administrators give passwords.")
+        raise Forbidden(gettext_noop("Only administrators give passwords."))
     _require_account(actor, person)
     teams = Membership.objects.filter(user=person).values_list("team_id", flat=True)
     with transaction.atomic():

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import Membership, Team
@@ -237,7 +238,7 @@ def _check_owner(collection: Collection) -> None:
     assert collection.owner_id is not None, "asked of an owner only"
     member = Membership.objects.filter(team_id=collection.team_id, user_id=collection.owner_id, user__is_active=True)
     if not member.exists():
-        raise Invalid.field("owner_id", "The owner is somebody of the team.", code="not_a_member")
+        raise Invalid.field("owner_id", gettext_noop("The owner is somebody of the team."), code="not_a_member")
 
 
 def _require_owner(actor: Principal, collection: Collection, owner_id: int | None) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import User
@@ -146,7 +147,7 @@ def _checked(text: str) -> str:
 
 def _check_line(version: Version | None, line: int) -> None:
     if version is None:
-        raise Invalid.field("version", "Say of which version the line is.", code="required")
+        raise Invalid.field("version", gettext_noop("Say of which version the line is."), code="required")
     last = len(diff.readable(version).splitlines()) or 1
     if not 1 <= line <= last:
         raise Invalid.field("line", f"This version has the lines 1 to {last}.")

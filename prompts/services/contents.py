@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from django.utils.translation import gettext_noop
 from promptlab_sdk.kernel import template
 from promptlab_sdk.kernel.spec import JINJA2, MUSTACHE_LITE, Content, Message
 
@@ -90,7 +91,7 @@ def _check_text(text: str, syntax: str, field: str) -> None:
 
 def _check_size(size: int) -> None:
     if not size:
-        raise Invalid.field("content", "The prompt text is empty.", code="required")
+        raise Invalid.field("content", gettext_noop("The prompt text is empty."), code="required")
     if size > MAX_TEXT:
         raise _too_long()
 

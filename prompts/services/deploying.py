@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.audit.recorder import record
@@ -78,7 +79,7 @@ def promote(
     """Make live in one environment what is live in another; as `deploy`. Raises NotDeployed when nothing is live there."""
     require_move(prompt, to_environment, by=actor)
     if from_environment.pk == to_environment.pk:
-        raise Invalid.field("to_environment", "Choose another environment than the one it comes from.")
+        raise Invalid.field("to_environment", gettext_noop("Choose another environment than the one it comes from."))
     pointer = _pointer(prompt, from_environment)
     if pointer is None or pointer.version is None:
         raise NotDeployed(prompt=prompt.name, environment=from_environment.name)

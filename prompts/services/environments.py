@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import ApiKey
@@ -154,9 +155,9 @@ def freeze(
         if timezone.is_naive(moment):
             raise Invalid.field(name, "Say the time zone, such as 2030-01-31T09:00:00+01:00.", code="no_time_zone")
     if ends_at <= max(starts_at, timezone.now()):
-        raise Invalid.field("ends_at", "A freeze ends after it begins, and not in the past.")
+        raise Invalid.field("ends_at", gettext_noop("A freeze ends after it begins, and not in the past."))
     if not reason.strip():
-        raise Invalid.field("reason", "Say why nothing may go live.", code="required")
+        raise Invalid.field("reason", gettext_noop("Say why nothing may go live."), code="required")
     with transaction.atomic():
         lock(environment)
         window: FreezeWindow = FreezeWindow.objects.create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require
 from promptlab.audit.recorder import record
@@ -42,7 +43,7 @@ def rate(actor: Principal, prompt: Prompt, stars: int, *, note: str = "") -> tup
     require(actor, "prompt.read", prompt.team_id)
     person = _person(actor)
     if not 1 <= stars <= 5:
-        raise Invalid.field("stars", "One to five stars.")
+        raise Invalid.field("stars", gettext_noop("One to five stars."))
     if len(note) > LONGEST_NOTE:
         raise Invalid.field("note", f"At most {LONGEST_NOTE} characters.", code="too_long")
     with transaction.atomic():

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import SYSTEM, Principal
 from promptlab.accounts.auth import principal_of_key, principal_of_user
@@ -42,7 +43,7 @@ def schedule(
     if timezone.is_naive(due_at):
         raise Invalid.field("due_at", "Say the time zone, such as 2030-01-31T09:00:00+01:00.", code="no_time_zone")
     if due_at <= timezone.now():
-        raise Invalid.field("due_at", "This moment has passed.", code="past")
+        raise Invalid.field("due_at", gettext_noop("This moment has passed."), code="past")
     if version.prompt.archived_at is not None:
         raise PromptArchived(prompt=version.prompt.title)
     with transaction.atomic():

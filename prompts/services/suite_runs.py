@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab import llm
 from promptlab.accounts.access import Principal, require
@@ -263,7 +264,7 @@ def _calls_of(run: SuiteRun, rows: Any) -> int:
 
 def _nano(usd: Decimal) -> int:
     if not usd.is_finite() or not 0 <= usd <= 1_000_000:
-        raise Invalid.field("budget_usd", "It is a number of dollars, from 0 on.")
+        raise Invalid.field("budget_usd", gettext_noop("It is a number of dollars, from 0 on."))
     return int((usd * NANO).to_integral_value(ROUND_CEILING))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from django.db import transaction
 from django.db.models import F
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import Team
@@ -53,7 +54,7 @@ def merge_tags(actor: Principal, tag: Tag, into: Tag) -> int:
     """Put `into` on every prompt that carries `tag`, which ends; return how many prompts carried it. Raises Invalid."""
     require(actor, "prompt.write", tag.team_id)
     if into.team_id != tag.team_id or into.pk == tag.pk:
-        raise Invalid.field("into", "Choose another tag of the same team.")
+        raise Invalid.field("into", gettext_noop("Choose another tag of the same team."))
     with transaction.atomic():
         _locked(tag)
         carried = Prompt.tags.through.objects

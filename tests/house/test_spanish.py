@@ -19,7 +19,7 @@ from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_money, fmt_pct, fmt
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale" / "es" / "LC_MESSAGES"
 NOON = datetime(2025, 11, 13, 12, tzinfo=UTC)
-PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdg]|\{\{?.*?\}\}?")
+PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdg]|\{\{?[>\s\w\[\].!]*\}\}?")
 MEND = "Write it in locale/es/LC_MESSAGES/django.po, then compile: docs/development.md says how."
 
 

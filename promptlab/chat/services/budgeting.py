@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from experiments.models import Experiment
 from promptlab.accounts.access import Principal, require
@@ -84,7 +85,7 @@ def _check(period: str, limit_usd: Decimal) -> None:
     if not limit_usd.is_finite() or not LEAST_USD <= limit_usd <= MOST_USD:
         raise Invalid.field("limit_usd", f"From {LEAST_USD} to {MOST_USD} US dollars.", code="out_of_range")
     if limit_usd != limit_usd.quantize(LEAST_USD):
-        raise Invalid.field("limit_usd", "At most six decimal places.", code="invalid")
+        raise Invalid.field("limit_usd", gettext_noop("At most six decimal places."), code="invalid")
 
 
 def _facts(budget: Budget) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.models import Team
@@ -114,14 +115,14 @@ def _apply(model: LanguageModel, fields: ModelFields) -> None:
     for name in SIZES:
         size = getattr(model, name)
         if size is not None and not 1 <= size <= 100_000_000:
-            raise Invalid.field(name, "Between 1 and 100 million tokens.", code="out_of_range")
+            raise Invalid.field(name, gettext_noop("Between 1 and 100 million tokens."), code="out_of_range")
 
 
 def _check_name(model: LanguageModel) -> None:
     for name in ("name", "upstream_name"):
         word = getattr(model, name)
         if not word or not word.isprintable() or word != word.strip():
-            raise Invalid.field(name, "Give the model a name, without blanks around it.", code="required")
+            raise Invalid.field(name, gettext_noop("Give the model a name, without blanks around it."), code="required")
     problem: NameReserved | NameTaken | None = None
     if model.name == BUILT_IN or model.name.startswith(f"{BUILT_IN}-"):
         problem = NameReserved(name=model.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal
 from promptlab.audit.recorder import record
@@ -79,13 +80,13 @@ def remove_price(actor: Principal, price: Price) -> None:
 
 def _check(model: str, token: str, usd: Decimal, start: datetime, end: datetime | None) -> None:
     if not model.strip() or not model.isprintable():
-        raise Invalid.field("model", "Name the model as its provider calls it.", code="required")
+        raise Invalid.field("model", gettext_noop("Name the model as its provider calls it."), code="required")
     if token not in Price.Token.values:
         raise Invalid.field("token", f"One of: {', '.join(Price.Token.values)}.", code="invalid_choice")
     if not usd.is_finite() or not 0 <= usd <= DEAREST_USD:
         raise Invalid.field("usd_per_million", f"Between 0 and {DEAREST_USD} US dollars.", code="out_of_range")
     if end is not None and end <= start:
-        raise Invalid.field("valid_to", "A price ends after it begins.", code="out_of_range")
+        raise Invalid.field("valid_to", gettext_noop("A price ends after it begins."), code="out_of_range")
 
 
 def _overlaps(other: Price) -> PriceOverlap:

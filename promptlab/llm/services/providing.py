@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.models import Team
@@ -176,13 +177,15 @@ def _check_address(provider: Provider) -> None:
         raise _about("address", AddressNeeded())
     addresses.parse(provider.called_at, trusted=settings.LLM_ALLOWED_PRIVATE, field="address")
     if provider.kind == Provider.Kind.AZURE and not provider.api_version:
-        raise Invalid.field("api_version", "Azure wants to know which version of its API is meant.", code="required")
+        raise Invalid.field(
+            "api_version", gettext_noop("Azure wants to know which version of its API is meant."), code="required"
+        )
 
 
 def _set_key(actor: Principal, provider: Provider, fields: ProviderFields) -> None:
     key, variable = fields.get("key"), fields.get("key_variable")
     if key and variable:
-        raise Invalid.field("key_variable", "Give a key or the name of a variable, not both.")
+        raise Invalid.field("key_variable", gettext_noop("Give a key or the name of a variable, not both."))
     if key is not None:
         key = key.strip()
         if len(key) > LONGEST_KEY or not key.isascii() or not (key.isprintable() and " " not in key):
