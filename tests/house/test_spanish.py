@@ -5,19 +5,35 @@ from __future__ import annotations
 import ast
 import gettext
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 from django.utils import translation
+from django.utils.translation.template import templatize
 
 from promptlab.lib.charts import Interval, interval
 from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_money, fmt_pct, fmt_points, fmt_range, fmt_when
 
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale" / "es" / "LC_MESSAGES"
+CODE = ("promptlab", "prompts", "experiments", "feedback")
+KEYWORDS = [
+    f"--keyword={name}"
+    for name in [
+        "gettext_noop",
+        "gettext_lazy",
+        "ngettext_lazy:1,2",
+        "pgettext:1c,2",
+        "npgettext:1c,2,3",
+        "pgettext_lazy:1c,2",
+    ]
+]
 NOON = datetime(2025, 11, 13, 12, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[sdg]|\{\{?[>\s\w\[\].!]*\}\}?")
 MEND = "Write it in locale/es/LC_MESSAGES/django.po, then compile: docs/development.md says how."
@@ -84,6 +100,26 @@ def test_what_is_compiled_is_what_is_written() -> None:
         number = [int(name[7]) for name in one.parts if name.startswith("msgstr[")]
         keys = [(one.key, n) for n in number] or [one.key]
         assert [compiled._catalog[key] for key in keys] == one.said, MEND  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not shutil.which("xgettext"), reason="GNU gettext's xgettext collects the sentences")
+def test_no_sentence_of_the_code_is_missing(tmp_path: Path) -> None:
+    sources = [path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))]
+    for index, page in enumerate(
+        path for ending in ("html", "txt") for path in (ROOT / "templates").rglob(f"*.{ending}")
+    ):
+        sources.append(tmp_path / f"{index}.py")
+        sources[-1].write_text(templatize(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (tmp_path / "sources").write_text("\n".join(map(str, sources)), encoding="utf-8")
+    command = [
+        "xgettext",
+        "--language=Python",
+        "--from-code=UTF-8",
+        "--output=-",
+        f"--files-from={tmp_path / 'sources'}",
+    ]
+    found = subprocess.run([*command, *KEYWORDS], capture_output=True, text=True, check=True).stdout
+    assert {one.key for one in read(found)} - {one.key for one in written()} == set(), MEND
 
 
 def test_charts_and_their_tables_write_numbers_as_spanish_readers_do() -> None:
