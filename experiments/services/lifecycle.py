@@ -48,7 +48,10 @@ ALLOWED: dict[str, tuple[tuple[State, ...], State]] = {
     "kill": ((State.DRAFT, State.RUNNING, State.PAUSED), State.KILLED),
 }
 """Verb -> (states it may start from, state it leads to)."""
-EVENTS = {"start": "experiment.started", "stop": "experiment.stopped", "kill": "experiment.killed"}
+EVENTS = {
+    "start": "experiment.started", "pause": "experiment.paused", "resume": "experiment.resumed",
+    "stop": "experiment.stopped", "kill": "experiment.killed",
+}  # fmt: skip
 """Verb -> what webhooks hear of it."""
 
 

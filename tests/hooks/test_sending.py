@@ -428,7 +428,10 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
         ["prompt.created", "deployment.created", "version.created", "deployment.created",
          "deployment.rolled_back", "deployment.created"],
     ),
-    (_experiment("start", "pause", "resume", "stop"), ["experiment.started", "experiment.stopped"]),
+    (
+        _experiment("start", "pause", "resume", "stop"),
+        ["experiment.started", "experiment.paused", "experiment.resumed", "experiment.stopped"],
+    ),
     (_experiment("kill", "kill"), ["experiment.killed"]),
     (_concluded, ["experiment.started", "experiment.concluded"]),
     (_ramp(_hold, _go_on, _send_back), ["ramp.started", "ramp.held", "ramp.resumed", "ramp.rolled_back"]),

@@ -21,6 +21,8 @@ TYPES = (
     "deployment.created",
     "deployment.rolled_back",
     "experiment.started",
+    "experiment.paused",
+    "experiment.resumed",
     "experiment.stopped",
     "experiment.killed",
     "experiment.concluded",
