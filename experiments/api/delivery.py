@@ -42,8 +42,7 @@ def _deprecation(entry: Entry) -> dict[str, str]:
     """Return what an answer under a former name adds: since when it is one, and where to ask instead."""
     if entry.deprecated_at is None:
         return {}
-    name, environment = entry.delivery.prompt.name, quote(entry.delivery.environment)
-    successor = f"/api/v1/prompts/{name}/deployed/?environment={environment}"
+    successor = f"/api/v1/prompts/{entry.prompt_name}/deployed/?environment={quote(entry.environment)}"
     return {"Deprecation": f"@{entry.deprecated_at}", "Link": f'<{successor}>; rel="successor-version"'}
 
 

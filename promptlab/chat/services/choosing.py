@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promptlab_sdk.kernel.assignment import Assignment
-from promptlab_sdk.kernel.spec import PromptSpec
+from promptlab_sdk.kernel.spec import ExperimentSpec, PromptSpec
 
 from experiments.deciding import decide
 from experiments.delivery import deliver
@@ -37,6 +37,8 @@ class Chosen:
     """The ids of the versions whose texts are put in, by name."""
     varied: PromptSpec | None = None
     """What the variant says, whose model and parameters may be others than the version's; None outside of experiments."""
+    experiment: ExperimentSpec | None = None
+    """The one on the prompt, as it is delivered; None where there is none, or the version is pinned."""
     fell_back: bool = False
     """Whether the control is served to somebody who was assigned another variant."""
 
@@ -44,7 +46,7 @@ class Chosen:
     def revision(self) -> int | None:
         """The state of the environment in which the version was chosen."""
         if self.entry is not None:
-            return self.entry.delivery.revision
+            return self.entry.revision
         return resolve.revision_of(self.environment_id) if self.environment_id is not None else None
 
     def assigned(self) -> dict[str, Any]:
@@ -52,10 +54,10 @@ class Chosen:
 
         Who tries a variant out has the experiment without a variant: such an answer is counted nowhere but for its version.
         """
-        if self.experiment_key is None or self.entry is None:
+        experiment = self.experiment
+        if self.experiment_key is None or experiment is None:
             return {}
-        experiment = self.entry.delivery.experiment
-        assert experiment is not None and self.assignment is not None
+        assert self.entry is not None and self.assignment is not None
         if self.assignment.is_forced:
             return {"experiment_id": experiment.id, "phase": experiment.phase}
         assigned = self.assignment.variant
@@ -71,32 +73,30 @@ class Chosen:
     @property
     def experiment_key(self) -> str | None:
         """The experiment that somebody was assigned in; None where nobody was."""
-        if not self.assignment or self.entry is None:
+        if not self.assignment or not (self.assignment.assigned or self.assignment.is_forced):
             return None
-        if not self.assignment.assigned and not self.assignment.is_forced:
-            return None
-        return self.entry.delivery.experiment.key if self.entry.delivery.experiment else None
+        return self.experiment.key if self.experiment else None
 
     @property
     def served_key(self) -> str | None:
         """The variant that shaped the answer; None where nobody was assigned."""
-        if self.experiment_key is None or self.entry is None or self.entry.delivery.experiment is None:
+        if self.experiment_key is None or self.experiment is None:
             return None
         assert self.assignment is not None
-        return (self.entry.delivery.experiment.control if self.fell_back else self.assignment.variant).key
+        return (self.experiment.control if self.fell_back else self.assignment.variant).key
 
     @property
     def on_trial(self) -> int | None:
         """The id of the experiment whose variant is served; None for its control, and where there is none."""
         if not self.assignment or not self.assignment.assigned or self.assignment.variant.is_control or self.fell_back:
             return None
-        assert self.entry is not None and self.entry.delivery.experiment is not None
-        return self.entry.delivery.experiment.id
+        assert self.experiment is not None
+        return self.experiment.id
 
     def fallen_back(self) -> Chosen:
         """Return the control's version instead of the assigned variant's. Only for what is `on_trial`."""
-        assert self.entry is not None and self.entry.delivery.experiment is not None
-        control = self.entry.delivery.experiment.control
+        assert self.entry is not None and self.experiment is not None
+        control = self.experiment.control
         version = Version.objects.select_related("prompt").get(pk=self.entry.variant_version_ids[control.key])
         included = _included(version, self.entry)
         return replace(self, version=version, snippets=included, varied=control.prompt, fell_back=True)
@@ -133,7 +133,7 @@ def choose(
         return Chosen(version, version.prompt, where.pk, snippets=snippets.resolve(version, where).ids)
     require_environment(actor, selector or environment)
     entry = deliver(team_id, selector or environment, name)
-    experiment = entry.delivery.experiment
+    experiment = entry.delivery.experiment if entry.variant_ids else None
     assignment = decide(experiment, unit_id, attributes) if experiment else None
     if assignment and assignment.reason == "no_unit":
         log.info("no_unit_id", prompt=name, experiment=experiment.key if experiment else "")
@@ -142,7 +142,7 @@ def choose(
         version_id, varied = entry.variant_version_ids[assignment.variant.key], assignment.variant.prompt
     version = Version.objects.select_related("prompt").get(pk=version_id)
     included = _included(version, entry)
-    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, included, varied)
+    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, included, varied, experiment)
 
 
 def of_tier(team_id: int, tier: str) -> str:
@@ -158,7 +158,7 @@ def _included(version: Version, entry: Entry) -> dict[str, int]:
     if not snippets.included_in(version):
         return {}
     environment = Environment.objects.get(pk=entry.environment_id)
-    return snippets.resolve_at(version, environment, entry.delivery.revision).ids
+    return snippets.resolve_at(version, environment, entry.revision).ids
 
 
 def _is_pinned(team_id: int, selector: str) -> bool:
