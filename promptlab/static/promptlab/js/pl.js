@@ -91,25 +91,29 @@ function dirtyForm(root) {
   addEventListener("beforeunload", (event) => isDirty && event.preventDefault());
 }
 
-/** Move to this field on "/", unless someone is typing or has switched single keys off. */
-function slashFocus(field) {
+/** Call `act` for single keys, unless someone is typing or has switched them off. */
+function onKey(act) {
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
-    if (document.body.dataset.singleKeys === "off") return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping) return;
+    if (document.body.dataset.singleKeys !== "off") act(event);
+  });
+}
+
+/** Move to this field on "/". */
+function slashFocus(field) {
+  onKey((event) => {
+    if (event.key !== "/") return;
     event.preventDefault();
     field.select();
     field.focus();
   });
 }
 
-/** Press the form's button with data-key when that key is, unless someone is typing or has switched single keys off. */
+/** Press the form's button with data-key when that key is. */
 function keys(form) {
-  document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping) return;
-    if (document.body.dataset.singleKeys === "off") return;
-    const button = [...form.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+  onKey(({ key }) => {
+    const button = [...form.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
     if (button) form.requestSubmit(button);
   });
 }
