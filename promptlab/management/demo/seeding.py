@@ -17,10 +17,10 @@ from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
 from feedback.services import inbox, metrics
 from promptlab.accounts.access import SYSTEM
-from promptlab.accounts.models import Team, User
+from promptlab.accounts.models import Team
 from promptlab.management.demo.clock import clock_at
 from promptlab.management.demo.newsroom import Newsroom
-from promptlab.management.demo.people import PEOPLE, acting_as, demo_team, make_person, set_password
+from promptlab.management.demo.people import PEOPLE, acting_as, demo_team, make_person, people_of, set_password
 from promptlab.management.demo.texts import BACK, COLLECTIONS, SAMPLES, Draft, Move, Sample
 from promptlab.management.demo.traffic import Traffic, roll_up
 from prompts import resolve
@@ -206,5 +206,5 @@ class _Seeding:
         for complaint, labels in zip(complaints[:2], (["too long"], ["wrong facts"]), strict=False):
             inbox.label(acting_as(self.team, "ana"), complaint, labels)
         if complaints:
-            inbox.assign(acting_as(self.team, "chloe"), complaints[0], User.objects.get(username="ana"))
+            inbox.assign(acting_as(self.team, "chloe"), complaints[0], people_of(self.team)["ana"])
             inbox.add_note(acting_as(self.team, "ana"), complaints[0], "The third this week. v3 is shorter.")
