@@ -149,7 +149,8 @@ def check_deploy(
 ) -> None:
     """Raise what forbids putting `version` live now instead of `live`. The caller holds the environment's row."""
     policies.check(by, version, environment, break_glass=break_glass)
-    if not confirm and (refusal := refusal_of_variables(version, environment, live)) is not None:
+    refusal = refusal_of_variables(version, environment, live)
+    if refusal is not None and not confirm:
         raise refusal
 
 
