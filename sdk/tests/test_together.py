@@ -190,4 +190,7 @@ for number in range(20):
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert server.paths().count("/api/v1/feedback") == 20
+    sent = [request.body for request in server.requests if request.path == "/api/v1/feedback"]
+    assert sorted(one["message_id"] for body in sent for one in body.get("items", [body])) == sorted(
+        f"m{number}" for number in range(20)
+    )
