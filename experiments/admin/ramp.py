@@ -17,6 +17,7 @@ from experiments.admin.forms import LaunchForm, WhereForm
 from experiments.models import Ramp, RampDecision
 from experiments.services import ramping
 from experiments.services.ramp_rules import Reason
+from experiments.services.ramp_stages import DEFAULT_STAGES
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct
@@ -135,7 +136,7 @@ class RampAdmin(HouseAdmin):
             message = gettext("%(title)s has begun.") % {"title": made.experiment.title}
             return self.said(request, message, self.url("change", made.pk))
 
-        steps = ", ".join(_share(stage.share_bp) for stage in ramping.DEFAULT_STAGES)
+        steps = ", ".join(_share(stage.share_bp) for stage in DEFAULT_STAGES)
         names = {"live": pointer.version.number, "steps": steps}
         return self.confirm(
             request,

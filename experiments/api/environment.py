@@ -16,10 +16,11 @@ from experiments.delivery import adeliver
 from experiments.moves import Move, amoves
 from promptlab.accounts.auth import Checked, acheck
 from promptlab.lib import sse
-from promptlab.lib.asgi import EventStream, Parts, Request, Response, route, stopping
+from promptlab.lib.asgi import EventStream, Parts, Request, Response, route
 from promptlab.lib.errors import DomainError, Unavailable
 from promptlab.lib.logs import get_logger
 from promptlab.lib.openapi import hot_paths, operation
+from promptlab.lib.stopping import stopping
 from promptlab.lib.threads import run_db
 from promptlab.lib.watch import watch
 from prompts import resolve, revisions

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from experiments.models import Experiment, Phase, Ramp, RampDecision, Stage, Variant
 from experiments.services.concluding import LONGEST_LESSON, PutLive
-from experiments.services.ramping import DEFAULT_STAGES
+from experiments.services.ramp_stages import DEFAULT_STAGES
 from prompts.api.serializers import DeploymentIn
 
 

@@ -20,7 +20,6 @@ from experiments.errors import (
     NothingLive,
     RampOver,
     ReasonNeeded,
-    StagesInvalid,
     VersionLiveAlready,
 )
 from experiments.models import Experiment, Ramp, RampDecision, Stage
@@ -28,6 +27,7 @@ from experiments.services import analysis, lifecycle, ramp_records
 from experiments.services.lifecycle import NewVariant
 from experiments.services.ramp_records import Kind, treatment_of
 from experiments.services.ramp_rules import Act, Facts, Json, Reason, Step, next_step
+from experiments.services.ramp_stages import DEFAULT_STAGES, check_stages
 from promptlab.accounts.access import SYSTEM, Principal
 from promptlab.accounts.auth import principal_of_user
 from promptlab.audit.recorder import record
@@ -39,16 +39,6 @@ from prompts.services.environments import lock, next_revision
 
 log = get_logger(__name__)
 TICK_TASK = "experiments.tick_ramps"
-HOUR = 3600
-DEFAULT_STAGES = (
-    Stage(100, HOUR, 24 * HOUR),
-    Stage(1000, 24 * HOUR, 72 * HOUR),
-    Stage(5000, 48 * HOUR, 168 * HOUR),
-)
-"""1 %, 10 % and 50 % of all users get the new text, as many others are compared with them."""
-MOST_STAGES = 10
-LARGEST_SHARE_BP = 5000
-LONGEST_DWELL_S = 90 * 24 * HOUR
 SERVED_DIFFERENTLY = (Kind.STARTED, Kind.ADVANCED, Kind.ROLLED_BACK, Kind.ABORTED)
 """Steps that take a revision of their own; the last one is a deployment, which takes it."""
 
@@ -80,7 +70,7 @@ def start_ramp(
     """
     prompt = version.prompt
     deploying.require_move(prompt, environment, by=actor)
-    _check_stages(stages)
+    check_stages(stages)
     with transaction.atomic():
         locked = lock(environment)
         deploying.require_active(prompt)
@@ -396,17 +386,3 @@ def _experiment(
     )
     lifecycle.set_state(experiment, Experiment.State.RUNNING, "")
     return experiment
-
-
-def _check_stages(stages: Sequence[Stage]) -> None:
-    if not 1 <= len(stages) <= MOST_STAGES:
-        raise StagesInvalid.field("ramp.stages", f"A gradual launch has 1 to {MOST_STAGES} steps before everyone.")
-    before = 0
-    for index, stage in enumerate(stages):
-        if not before < stage.share_bp <= LARGEST_SHARE_BP:
-            detail = "Shares grow, from above 0 to 5000 (50 %): as many others are compared with them."
-            raise StagesInvalid.field(f"ramp.stages.{index}.share_bp", detail)
-        if not 0 <= stage.min_dwell_s < stage.max_dwell_s <= LONGEST_DWELL_S:
-            detail = "The least time is shorter than the longest, which is at most 90 days."
-            raise StagesInvalid.field(f"ramp.stages.{index}.min_dwell_s", detail)
-        before = stage.share_bp

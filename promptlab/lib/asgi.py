@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
-import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from functools import partial
-from types import FrameType
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -25,17 +21,15 @@ from django.db import InterfaceError, OperationalError
 from promptlab.lib import cors, jsonbody, logs, problem, sse, tracing
 from promptlab.lib.departure import AsyncGeneratorStep, ClientGone, Departure, Receive
 from promptlab.lib.errors import DomainError, Invalid, TooLarge, Unavailable
+from promptlab.lib.line import Line, Send, send_part
+from promptlab.lib.stopping import stopping
 
 log = logs.get_logger(__name__)
 Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BODY_TIMEOUT_S = 30.0
-WRITE_TIMEOUT_S = 30.0
-PING_S = 15.0
-"""The silence after which a line would be taken for dead by what stands in between."""
 
 
 @dataclass(slots=True)
@@ -223,40 +217,6 @@ def _nothing_ready(scope: Scope) -> None:
     return None
 
 
-class Stopping:
-    """Knows at once that the server is told to end. Servers wait for open answers first, and say nothing meanwhile."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self._callbacks: set[Callable[[], None]] = set()
-
-    def hear(self) -> None:
-        """Listen to the signals that end a server, before it does; it hears them as before."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.getsignal(number)
-            if callable(before):
-                signal.signal(number, partial(self._heard, before))
-
-    def call(self, callback: Callable[[], None]) -> None:
-        """Call `callback` then, on the main thread, between two instructions of whatever it does."""
-        self._callbacks.add(callback)
-
-    def forget(self, callback: Callable[[], None]) -> None:
-        """Do not call it any more."""
-        self._callbacks.discard(callback)
-
-    def _heard(self, before: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
-        self.is_set = True
-        for callback in list(self._callbacks):
-            callback()
-        before(number, frame)
-
-
-stopping = Stopping()
-
-
 async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request: context, handler, error bodies, log line."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -345,7 +305,7 @@ async def _send_response(answer: Response, common: Mapping[str, str], send: Send
 async def _send_parts(answer: Parts, common: Mapping[str, str], request: Request, send: Send) -> None:
     await _start(200, {**_together(answer.headers, common), "Content-Length": str(answer.length)}, send)
     for part in answer.parts if request.method != "HEAD" else ():
-        await _send_part(part, send)
+        await send_part(part, send)
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -366,61 +326,8 @@ async def _close(answer: EventStream) -> None:
             await answer.on_close()
 
 
-class _Line:
-    """Where a stream is sent. It knows since when it waits for the caller, or is silent: one timer for all of its parts."""
-
-    def __init__(self, send: Send, ping: bytes, leave: Callable[[], None]) -> None:
-        self._send = send
-        self._ping = ping
-        self._leave = leave
-        self._loop = asyncio.get_running_loop()
-        self._is_sending = False
-        self._since = self._loop.time()
-        self._pinging: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(self._wait_s(), self._look)
-
-    async def send(self, part: bytes) -> None:
-        self._is_sending, self._since = True, self._loop.time()
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        self._is_sending, self._since = False, self._loop.time()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._timer.cancel()
-        if self._pinging is not None:
-            self._pinging.cancel()
-
-    def _left_s(self) -> float | None:
-        """Return how long it may go on as it does; None for as long as it likes."""
-        if self._is_sending:
-            return self._since + WRITE_TIMEOUT_S - self._loop.time()
-        return self._since + PING_S - self._loop.time() if self._ping else None
-
-    def _wait_s(self) -> float:
-        """Return when to look again: a stream that begins to wait for its caller is looked at after the shorter time."""
-        left_s = self._left_s()
-        return max(0.0, min(WRITE_TIMEOUT_S, left_s if left_s is not None else WRITE_TIMEOUT_S))
-
-    def _look(self) -> None:
-        """End a silence, or the stream when what was sent is not taken."""
-        left_s = self._left_s()
-        if left_s is not None and left_s <= 0:
-            if self._is_sending:
-                self._leave()
-                return
-            self._pinging = self._loop.create_task(self._say_so())
-            self._is_sending, self._since = True, self._loop.time()
-        self._timer = self._loop.call_later(self._wait_s(), self._look)
-
-    async def _say_so(self) -> None:
-        try:
-            await self.send(self._ping)
-        except OSError:
-            self._leave()
-
-
 async def _stream(answer: EventStream, request: Request, send: Send) -> None:
-    line = _Line(send, answer.ping, request.departure.leave)
+    line = Line(send, answer.ping, request.departure.leave)
     try:
         with request.departure.ends():
             async for event in answer.events:
@@ -428,14 +335,6 @@ async def _stream(answer: EventStream, request: Request, send: Send) -> None:
             await send({"type": "http.response.body", "body": b""})
     finally:
         line.stop()
-
-
-async def _send_part(part: bytes, send: Send) -> None:
-    try:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-    except TimeoutError as error:
-        raise ClientGone from error
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T] | AsyncGeneratorStep[T]) -> T:

@@ -242,7 +242,7 @@ def test_the_frames_are_what_every_parser_takes(desk: Desk) -> None:
 
 
 def test_silence_is_a_comment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("promptlab.lib.asgi.PING_S", 0.02)
+    monkeypatch.setattr("promptlab.lib.line.PING_S", 0.02)
     body = {"model": "scripted", "messages": HELLO, "stream": True}
     with scripted.use(scripted.Reply(("a", "b"), gap_s=0.3), repeats=True):
         answer = desk.send("POST", "/v1/chat/completions", json=body)

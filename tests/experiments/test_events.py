@@ -17,8 +17,9 @@ from experiments.services import lifecycle
 from promptlab.accounts import services
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import ApiKey, Team
-from promptlab.lib import asgi
+from promptlab.lib import line
 from promptlab.lib.asgi import HotRoutes
+from promptlab.lib.stopping import Stopping
 from promptlab.lib.threads import run_db
 from prompts import revisions
 from prompts.models import Environment, Prompt, SnippetUse
@@ -306,13 +307,13 @@ def test_a_revoked_key_ends_its_streams(shop: Shop) -> None:
 
 
 def test_a_server_that_ends_ends_its_streams_first(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopping = asgi.Stopping()
-    monkeypatch.setattr(door, "stopping", stopping)
+    ending = Stopping()
+    monkeypatch.setattr(door, "stopping", ending)
     heard: list[int] = []
 
     async def follow() -> None:
         async with following(shop.application, shop.secret) as stream:
-            stopping._heard(lambda number, frame: heard.append(number), 15, None)
+            ending._heard(lambda number, frame: heard.append(number), 15, None)
             await stream.until(lambda: stream.ended)
 
     asyncio.run(follow())
@@ -320,7 +321,7 @@ def test_a_server_that_ends_ends_its_streams_first(shop: Shop, monkeypatch: pyte
 
 
 def test_a_reader_who_takes_nothing_is_left(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(line, "WRITE_TIMEOUT_S", 0.05)
 
     async def never() -> dict[str, Any]:
         await asyncio.sleep(3600)

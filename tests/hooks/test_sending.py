@@ -18,6 +18,7 @@ from django.utils import timezone
 from experiments.models import Ramp
 from experiments.services import concluding, lifecycle, ramping
 from experiments.services.concluding import Conclusion
+from experiments.services.ramp_stages import DEFAULT_STAGES
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
@@ -371,7 +372,7 @@ def _ramp(*acts: Callable[..., object]) -> Callable[[Team], None]:
     def act(team: Team) -> None:
         prompt = _prompt(team)
         where = make_live(newest(prompt))
-        ramp = ramping.start_ramp(SYSTEM, make_version(prompt), where, stages=ramping.DEFAULT_STAGES[:2])
+        ramp = ramping.start_ramp(SYSTEM, make_version(prompt), where, stages=DEFAULT_STAGES[:2])
         for step in acts:
             step(ramp)
 

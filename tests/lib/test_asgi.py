@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from promptlab.lib import asgi, sse
+from promptlab.lib import asgi, line, sse
 from promptlab.lib.asgi import EventStream, HotRoutes, Request, Response, json_response, route, unless_gone
 from promptlab.lib.errors import Invalid, NotFound, RateLimited
 from tests.support.asgi import Answer, acall, call
@@ -310,7 +310,7 @@ def test_hanging_up_closes_a_stream_that_never_stops_sending() -> None:
 
 
 def test_a_caller_who_reads_nothing_any_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "WRITE_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(line, "WRITE_TIMEOUT_S", 0.02)
     source = Source(5)
 
     async def send(message: Any) -> None:

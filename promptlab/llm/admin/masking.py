@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, TeamForm, acting, link, sent
 from promptlab.lib.errors import Invalid
 from promptlab.llm import finding
-from promptlab.llm.admin.providers import MASKED
+from promptlab.llm.admin.provider_forms import MASKED
 from promptlab.llm.finding import Masks
 from promptlab.llm.models import Masking
 from promptlab.llm.querysets import CAPABILITY

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.models import Ramp, Stage
 from experiments.services import ramping
+from experiments.services.ramp_stages import DEFAULT_STAGES
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from promptlab.chat.services.budgeting import set_budget
@@ -65,7 +66,7 @@ class Newsroom:
         at(1.5, self._ask_for_a_review)
         at(1.2, self._plan)
         at(0, self._limit_of_the_team)
-        at(SUMMARY_STARTS, partial(self._launch, "contract-summary", 3, ramping.DEFAULT_STAGES, "One percent first"))
+        at(SUMMARY_STARTS, partial(self._launch, "contract-summary", 3, DEFAULT_STAGES, "One percent first"))
 
     def _prompt(self, name: str) -> Prompt:
         return resolve.prompt_named(self.team.pk, name)

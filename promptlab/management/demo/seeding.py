@@ -21,7 +21,8 @@ from promptlab.accounts.models import Team
 from promptlab.management.demo.clock import clock_at
 from promptlab.management.demo.newsroom import Newsroom
 from promptlab.management.demo.people import PEOPLE, acting_as, demo_team, make_person, people_of, set_password
-from promptlab.management.demo.texts import BACK, COLLECTIONS, SAMPLES, Draft, Move, Sample
+from promptlab.management.demo.samples import BACK, Draft, Move, Sample
+from promptlab.management.demo.texts import COLLECTIONS, SAMPLES
 from promptlab.management.demo.traffic import Traffic, roll_up
 from prompts import resolve
 from prompts.models import Collection, Prompt
