@@ -139,6 +139,7 @@ CELERY_TASK_ROUTES = {
     "feedback.*": {"queue": "ingest"},
     "chat.*": {"queue": "ingest"},
     "prompts.run_suite": {"queue": "llm"},
+    "prompts.run_optimiser": {"queue": "llm"},
     "prompts.*": {"queue": "default"},
     "experiments.*": {"queue": "default"},
     "hooks.*": {"queue": "default"},
@@ -156,6 +157,7 @@ CELERY_BEAT_SCHEDULE = {
     "run-repricings": {"task": "chat.run_repricings", "schedule": 60.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
     "sweep-suite-runs": {"task": "prompts.sweep_suite_runs", "schedule": 5.0, "options": {"expires": 10}},
+    "sweep-optimiser-runs": {"task": "prompts.sweep_optimiser_runs", "schedule": 5.0, "options": {"expires": 10}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
     "reconcile-rollups": {
         "task": "experiments.reconcile",
@@ -382,6 +384,7 @@ GENERATE_MAX_TOKENS = env_int("GENERATE_MAX_TOKENS", 4096, minimum=1)
 BUDGET_MAX_TOKENS = env_int("BUDGET_MAX_TOKENS", 4096, minimum=1)
 SUITE_CALLS_AT_ONCE = env_int("SUITE_CALLS_AT_ONCE", 8, minimum=1)
 SUITE_BUDGET_USD = env_float("SUITE_BUDGET_USD", 5.0, minimum=0.0)
+OPTIMISER_BUDGET_USD = env_float("OPTIMISER_BUDGET_USD", 1.0, minimum=0.0)
 GENERATE_CACHE_S = env_int("GENERATE_CACHE_S", 3600, minimum=1)
 GENERATE_CACHE_MAX_S = env_int("GENERATE_CACHE_MAX_S", 86_400, minimum=1)
 GENERATE_STALE_MAX_S = env_int("GENERATE_STALE_MAX_S", 604_800, minimum=1)

@@ -192,6 +192,16 @@ def words(old: str, new: str) -> tuple[Segment, ...]:
     return _words(old, new, _Budget())
 
 
+def share_changed(old: str, new: str) -> float:
+    """Return how much of a text is not as it was, from 0 to 1: by words, by lines where there are too many words."""
+    if old == new:
+        return 0.0
+    a, b = WORD.findall(old), WORD.findall(new)
+    if not _Budget().allows(len(a) * len(b)):
+        a, b = old.splitlines(), new.splitlines()
+    return 1 - SequenceMatcher(a=a, b=b, autojunk=False).ratio()
+
+
 def _lines(old: str, new: str, budget: _Budget) -> list[Line]:
     a, b = old.splitlines(), new.splitlines()
     found: list[Line] = []

@@ -396,8 +396,9 @@ class SuiteCheckQuerySet(OfTeam):
     seen_with = "suite__prompt__"
 
 
-class SuiteRunQuerySet(OfTeam):
-    path = "suite__team_id"
+class RunQuerySet(OfTeam):
+    """Work that is done by one process at a time, see `Run`."""
+
     seen_with = "version__prompt__"
 
     def open(self) -> Self:
@@ -407,6 +408,10 @@ class SuiteRunQuerySet(OfTeam):
     def free_at(self, moment: datetime) -> Self:
         """Return the open runs that no process works on."""
         return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=moment))
+
+
+class SuiteRunQuerySet(RunQuerySet):
+    path = "suite__team_id"
 
     def with_names(self) -> Self:
         """Return runs with everything a sentence about them needs, without their plans."""
@@ -429,3 +434,25 @@ class SuiteRunQuerySet(OfTeam):
 class SuiteResultQuerySet(OfTeam):
     path = "run__suite__team_id"
     seen_with = "run__version__prompt__"
+
+
+class OptimiserRunQuerySet(RunQuerySet):
+    path = "version__prompt__team_id"
+
+    def with_names(self) -> Self:
+        """Return runs with everything a sentence about them needs."""
+        return self.select_related("version__prompt")
+
+
+class OptimiserCallQuerySet(OfTeam):
+    path = "run__version__prompt__team_id"
+    seen_with = "run__version__prompt__"
+
+
+class SuggestionQuerySet(OfTeam):
+    path = "run__version__prompt__team_id"
+    seen_with = "run__version__prompt__"
+
+    def with_names(self) -> Self:
+        """Return suggestions with everything a sentence about them needs."""
+        return self.select_related("run__version__prompt", "saved_version__prompt")

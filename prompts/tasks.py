@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from prompts.services import scheduling, serving, standing, suite_runs, testing
+from prompts.services import optimiser_work, optimising, scheduling, serving, standing, suite_runs, testing
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -35,3 +35,15 @@ def run_suite(run_id: int) -> None:
 def sweep_suite_runs() -> None:
     """Have somebody take up the runs that nobody works on."""
     testing.sweep()
+
+
+@shared_task(name=optimising.RUN_TASK, time_limit=900)
+def run_optimiser(run_id: int) -> None:
+    """Work on a better text."""
+    optimiser_work.work_on(run_id)
+
+
+@shared_task(name=optimiser_work.SWEEP_TASK)
+def sweep_optimiser_runs() -> None:
+    """Have somebody take up the improvements that nobody works on."""
+    optimiser_work.sweep()

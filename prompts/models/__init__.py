@@ -5,6 +5,7 @@ from prompts.models.collection import Collection, Tag
 from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
 from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating, Standing
+from prompts.models.optimising import OptimiserCall, OptimiserRun, Suggestion
 from prompts.models.prompt import Prompt
 from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
 from prompts.models.schedule import FreezeWindow, ScheduledDeployment
@@ -25,6 +26,8 @@ __all__ = [
     "Mention",
     "MetadataField",
     "MetadataValue",
+    "OptimiserCall",
+    "OptimiserRun",
     "Prompt",
     "PromptAlias",
     "PromptUsage",
@@ -37,6 +40,7 @@ __all__ = [
     "ServingStep",
     "SnippetUse",
     "Standing",
+    "Suggestion",
     "Suite",
     "SuiteCase",
     "SuiteCheck",

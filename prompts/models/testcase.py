@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Final
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.models import Team, User
+from promptlab.accounts.models import Team
 from prompts.checks import KINDS
 from prompts.models.deployment import Environment
 from prompts.models.prompt import Prompt
+from prompts.models.running import Run
 from prompts.models.version import Version
 from prompts.querysets import (
     SuiteCaseQuerySet,
@@ -22,9 +20,6 @@ from prompts.querysets import (
     SuiteResultQuerySet,
     SuiteRunQuerySet,
 )
-
-NANO: Final = 1_000_000_000
-"""Money is counted in billionths of a dollar: whole numbers add up exactly on both databases."""
 
 
 class Suite(models.Model):
@@ -136,20 +131,11 @@ class SuiteRequirement(models.Model):
         return f"{self.suite} in {self.environment}"
 
 
-class SuiteRun(models.Model):
+class SuiteRun(Run):
     """One version asked everything, by some models. `plan` is the suite as it was: later edits change no run.
 
-    `snippets` and `judges` are the versions (ids, by name) that were put in, and that judge. One process works on it at a
-    time: whose `lease` it holds until `lease_until`. Money is reserved before a call and settled after it; what a call
-    cost that was lost counts as the most it could have cost.
+    `snippets` and `judges` are the versions (ids, by name) that were put in, and that judge.
     """
-
-    class State(models.TextChoices):
-        QUEUED = "queued", _("Waiting")
-        RUNNING = "running", _("Running")
-        FINISHED = "finished", _("Finished")
-        CANCELLED = "cancelled", _("Cancelled")
-        STOPPED = "stopped", _("Stopped")
 
     suite = models.ForeignKey(Suite, models.PROTECT, related_name="+", verbose_name=_("test suite"))
     suite_revision = models.PositiveIntegerField(_("revision of the suite"))
@@ -161,22 +147,6 @@ class SuiteRun(models.Model):
     snippets = models.JSONField(default=dict, blank=True)
     judges = models.JSONField(default=dict, blank=True)
     plan = models.JSONField(default=list)
-    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
-    reason = models.CharField(_("why it stopped"), max_length=300, blank=True)
-    max_calls = models.PositiveIntegerField(_("calls at most"))
-    calls = models.PositiveIntegerField(_("calls"), default=0)
-    budget_nanousd = models.BigIntegerField(_("budget"))
-    reserved_nanousd = models.BigIntegerField(default=0)
-    spent_nanousd = models.BigIntegerField(_("spent"), default=0)
-    unpriced_calls = models.PositiveIntegerField(_("calls without a price"), default=0)
-    note = models.CharField(_("why"), max_length=300, blank=True)
-    requested_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", verbose_name=_("who"))
-    requested_label = models.CharField(_("who"), max_length=200)
-    created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
-    started_at = models.DateTimeField(_("began"), null=True, blank=True)
-    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    lease = models.CharField(max_length=32, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
 
     objects = SuiteRunQuerySet.as_manager()
 
@@ -191,18 +161,6 @@ class SuiteRun(models.Model):
 
     def __str__(self) -> str:
         return gettext("%(suite)s on %(version)s") % {"suite": self.suite, "version": self.version}
-
-    @property
-    def is_open(self) -> bool:
-        return self.state in (self.State.QUEUED, self.State.RUNNING)
-
-    @property
-    def spent_usd(self) -> Decimal:
-        return Decimal(self.spent_nanousd) / NANO
-
-    @property
-    def budget_usd(self) -> Decimal:
-        return Decimal(self.budget_nanousd) / NANO
 
 
 class SuiteResult(models.Model):

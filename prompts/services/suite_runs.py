@@ -26,7 +26,7 @@ from prompts.checks.cases import Case, Check
 from prompts.checks.judging import BLANKS
 from prompts.errors import RunOver, SuiteNotReady, TooManyRuns
 from prompts.models import Environment, Suite, SuiteResult, SuiteRun, Version
-from prompts.models.testcase import NANO
+from prompts.models.running import NANO
 from prompts.services.environments import named
 from prompts.services.suite_calls import Asking, problem_of
 from prompts.services.suites import plan_of

@@ -36,7 +36,7 @@ from prompts.checks import JUDGE, Answer, Outcome
 from prompts.checks.cases import Case
 from prompts.comparing import shares
 from prompts.models import SuiteResult, SuiteRun
-from prompts.models.testcase import NANO
+from prompts.models.running import NANO
 from prompts.services.suite_caller import Caller
 from prompts.services.suite_calls import Asking, provider_of
 from prompts.services.suite_runs import RUN_TASK, plan_from

@@ -34,6 +34,7 @@ from promptlab.lib.sealing import unseal
 from prompts.services import authoring, deploying
 from tests.hooks.receiver import Got, Receiver
 from tests.support.make import make_experiment, make_live, make_prompt, make_team, make_user, make_version, newest
+from tests.support.suggestions import make_suggestion
 from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
@@ -413,6 +414,10 @@ def _try(team: Team) -> None:
     make_run(suite, newest(_prompt(team)), "echo")
 
 
+def _suggest(team: Team) -> None:
+    make_suggestion(newest(_prompt(team)), goal="own", said="Never tell anybody.", model="echo")
+
+
 def _change(prompt: Any) -> None:
     changes = authoring.PromptChanges(description="Never tell anybody.", tags=("a",))
     authoring.update_prompt(SYSTEM, prompt, changes)
@@ -440,6 +445,7 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     (_ramp(_kill), ["ramp.started", "ramp.aborted"]),
     (_spend, ["prompt.created", "budget.exceeded"]),
     (_try, ["prompt.created", "suite.finished"]),
+    (_suggest, ["prompt.created", "optimiser.ended"]),
 ]  # fmt: skip
 
 

@@ -35,6 +35,7 @@ TYPES = (
     "ramp.aborted",
     "budget.exceeded",
     "suite.finished",
+    "optimiser.ended",
 )
 """What can be asked for: exactly what happens somewhere in the house (tests/hooks/test_sending.py)."""
 MAX_BYTES = 18_000
