@@ -23,6 +23,7 @@ from prompts.models import (
     DeploymentEvent,
     MetadataField,
     MetadataValue,
+    OptimiserRun,
     Prompt,
     ReviewRequest,
     ScheduledDeployment,
@@ -209,6 +210,18 @@ class ResultFilter(filters.FilterSet):
 
     class Meta:
         model = SuiteResult
+        fields: list[str] = []
+
+
+class ImprovementFilter(filters.FilterSet):
+    prompt_name = filters.CharFilter(field_name="version__prompt__name")
+    version = filters.NumberFilter(field_name="version__number")
+    kind = filters.ChoiceFilter(choices=OptimiserRun.Kind.choices)
+    goal = filters.CharFilter()
+    state = filters.ChoiceFilter(choices=OptimiserRun.State.choices)
+
+    class Meta:
+        model = OptimiserRun
         fields: list[str] = []
 
 

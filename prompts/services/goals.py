@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -37,6 +37,29 @@ def goal_of(key: str) -> Goal:
     if key not in GOALS:
         raise UnknownGoal(goal=key[:40], known=", ".join(GOALS))
     return GOALS[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A goal as it stands in a team: the text that counts, and which live version says so; None for the shipped one."""
+
+    key: str
+    title: Any
+    asks: str
+    prompt: str
+    text: str
+    live_version: int | None
+
+
+def goals_of(team_id: int) -> list[Known]:
+    """Return all goals with what is asked of models for each, as it is written: one query."""
+    names = [goal.name for goal in GOALS.values()]
+    live = {one.version.prompt.name: one.version for one in resolve.live_versions(team_id, WHERE, names) if one.version}
+    found = [(goal, live.get(goal.name)) for goal in GOALS.values()]
+    return [
+        Known(goal.key, goal.title, goal.asks, goal.name, one.text if one else goal.text, one.number if one else None)
+        for goal, one in found
+    ]
 
 
 def instruction_of(team_id: int, goal: Goal, said: Mapping[str, str]) -> Instruction:

@@ -95,7 +95,7 @@ def _take(run_id: int) -> Hold | None:
     return hold
 
 
-def lose(run_id: int, state: CallState) -> int:
+def lose(run_id: int, state: OptimiserCall.State) -> int:
     """End calls that nobody waits for any more: each counts as the most it can have cost."""
     rows = OptimiserCall.objects.filter(run_id=run_id, state=CallState.ASKED)
     most = rows.aggregate(most=Sum("reserved_nanousd"))["most"] or 0
@@ -117,7 +117,7 @@ def _close_cancelled(hold: Hold) -> None:
 
 
 @transaction.atomic
-def _end(hold: Hold, state: State, reason: str = "") -> None:
+def _end(hold: Hold, state: OptimiserRun.State, reason: str = "") -> None:
     """Give the run back: finished, stopped, or for another worker to go on with; webhooks hear when it is over."""
     if not hold.end(state, reason):
         return

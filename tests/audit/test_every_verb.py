@@ -32,7 +32,7 @@ from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
 from promptlab.llm.services import checking, hiding, modelling, price_list, providing
 from prompts.checks.cases import Case
-from prompts.models import Prompt, Version
+from prompts.models import OptimiserRun, Prompt, Version
 from prompts.porting.bundle import Bundle
 from prompts.services import (
     authoring,
@@ -43,10 +43,13 @@ from prompts.services import (
     environments,
     favouring,
     fields,
+    goals,
     naming,
+    optimising,
     porting,
     reviewing,
     scheduling,
+    suggesting,
     suite_gate,
     suite_runs,
     suites,
@@ -54,6 +57,7 @@ from prompts.services import (
 )
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
+from prompts.services.suggesting import Wanted as Wish
 from prompts.services.suite_runs import Wanted
 from tests.support.cast import Cast
 from tests.support.make import (
@@ -68,6 +72,7 @@ from tests.support.make import (
     make_user,
     make_version,
 )
+from tests.support.suggestions import make_proposal, make_suggestion
 from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +94,9 @@ MODULES = (
     "prompts.services.suites",
     "prompts.services.suite_runs",
     "prompts.services.suite_gate",
+    "prompts.services.goals",
+    "prompts.services.optimising",
+    "prompts.services.suggesting",
     "experiments.services.lifecycle",
     "experiments.services.concluding",
     "experiments.services.phasing",
@@ -475,6 +483,34 @@ def _run(verb: Callable[..., object], **columns: Any) -> Callable[[World], Step]
     return prepare
 
 
+GOALS_BROUGHT = ["collection.created", *["prompt.created"] * 7]
+
+
+def _goal_changed(w: World) -> Step:
+    """The text of a goal is another one than the shipped."""
+    goals.bring_goals(w.cleo, w.team_id)
+    make_version(Prompt.objects.get(name="optimiser.own"), "Write it.")
+    return lambda: goals.restore_goal(w.cleo, w.team_id, "own")
+
+
+def _wanted(verb: Callable[..., object]) -> Callable[[World], Step]:
+    return lambda w: lambda: verb(w.cleo, Wish(w.second, "clearer", model="echo"))
+
+
+def _improved(verb: Callable[..., object], *, state: str = "") -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        run = make_suggestion(w.second, works=False, model="echo")
+        if state:
+            OptimiserRun.objects.filter(pk=run.pk).update(state=state)
+        return lambda: verb(w.cleo, run)
+
+    return prepare
+
+
+def _proposed(verb: Callable[..., object]) -> Callable[[World], Step]:
+    return lambda w: _of(w, verb, make_proposal(w.second, model="echo"))
+
+
 def _gated(verb: Callable[..., object], *more: str) -> Callable[[World], Step]:
     def prepare(w: World) -> Step:
         where = environments.named(w.team_id, "production")
@@ -659,6 +695,14 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "estimate_run": (_asked(suite_runs.estimate_run), []),
     "cancel_run": (_run(suite_runs.cancel_run), ["suite.run_cancelled"]),
     "resume_run": (_run(suite_runs.resume_run, state="stopped"), ["suite.run_resumed"]),
+    "bring_goals": (lambda w: lambda: goals.bring_goals(w.cleo, w.team_id), GOALS_BROUGHT),
+    "restore_goal": (_goal_changed, ["version.created"]),
+    "request_suggestion": (_wanted(suggesting.request_suggestion), ["optimiser.requested"]),
+    "estimate_suggestion": (_wanted(suggesting.estimate_suggestion), []),
+    "cancel_improvement": (_improved(optimising.cancel_improvement), ["optimiser.cancelled"]),
+    "resume_improvement": (_improved(optimising.resume_improvement, state="stopped"), ["optimiser.resumed"]),
+    "accept_suggestion": (_proposed(suggesting.accept_suggestion), ["version.created", "suggestion.accepted"]),
+    "discard_suggestion": (_proposed(suggesting.discard_suggestion), ["suggestion.discarded"]),
     "request_missing": (_gated(suite_gate.request_missing, "where"), ["suite.run_requested"]),
     "queue_for_review": (_gated(suite_gate.queue_for_review), ["suite.run_requested"]),
     "choose_mails": (lambda w: lambda: choosing.choose_mails(w.cleo, {"mention": False}), ["notifications.changed"]),
@@ -675,6 +719,7 @@ REPEATABLE = (
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
     "update_provider", "update_model", "set_price", "reprice", "set_budget",
     "update_suite", "archive_suite", "update_case", "delete_case", "cancel_run", "resume_run", "request_missing",
+    "bring_goals", "restore_goal", "cancel_improvement", "resume_improvement", "discard_suggestion",
 )  # fmt: skip
 """Verbs that change nothing when they are done a second time."""
 
