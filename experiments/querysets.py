@@ -64,6 +64,11 @@ class AnalysisQuerySet(OfTeam):
         return self.filter(experiment_id=experiment_id, phase=phase).order_by("-as_of", "-pk")
 
 
+class SharedResultsQuerySet(OfTeam):
+    path = "experiment__team_id"
+    seen_with = "experiment__prompt__"
+
+
 class RampQuerySet(OfTeam):
     path = "experiment__team_id"
     seen_with = "experiment__prompt__"

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Count, Sum, prefetch_related_objects
+from django.db.models import Count, Max, Sum, prefetch_related_objects
+from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from experiments.models import AnalysisSnapshot, Experiment, HourRollup, Variant
@@ -20,6 +22,10 @@ ENOUGH_RATINGS = 100
 """Per variant. With less of either it is too early to compare."""
 
 COUNTS = ("units", "requests", "shown", "errors", "ratings", "ups")
+ANALYSED = ("units", "shown", "unit_ratings")
+"""What grows whenever anything that an analysis is made of does."""
+LATE = timedelta(minutes=30)
+"""An analysis is made every 15 minutes: one that is missing for longer has failed, or no worker runs."""
 
 
 class Status(StrEnum):
@@ -62,7 +68,8 @@ class VariantResult:
 class ExperimentResults:
     """One experiment, control first. `days`: whole days it ran, None before it started; `ran_for` is exact.
 
-    `analysis`: the newest one of the phase, as a worker kept it; None before the first.
+    `analysis`: the newest one of the phase, as a worker kept it; None before the first. `is_behind`: there are events
+    that it does not know.
     """
 
     key: str
@@ -75,6 +82,21 @@ class ExperimentResults:
     updated_at: datetime
     variants: tuple[VariantResult, ...]
     analysis: AnalysisSnapshot | None = None
+    is_behind: bool = False
+
+    @property
+    def kept(self) -> Mapping[str, Any] | None:
+        """What the analysis found; None before the first, and of one so old that numbers are lacking in it."""
+        return self.analysis.results if self.analysis and "plan" in self.analysis.results else None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether an analysis should be there by now: the one that is shown is old, or there is none."""
+        if self.state != Experiment.State.RUNNING or self.ran_for is None:
+            return False
+        if self.analysis is None:
+            return self.ran_for > LATE
+        return self.is_behind and self.updated_at - self.analysis.as_of > LATE
 
     @property
     def days(self) -> int | None:
@@ -124,6 +146,8 @@ def results(experiment: Experiment) -> ExperimentResults:
     now = timezone.now()
     sums = _sums(experiment)
     variants = tuple(_of_variant(variant, sums.get(variant.pk, {})) for variant in experiment.variants.all())
+    snapshots = AnalysisSnapshot.objects.newest_of(experiment.pk, experiment.phase).defer("inputs")
+    analysis = snapshots.annotate(counted=KeyTransform("variants", "inputs")).first()
     ran_for = (experiment.ended_at or now) - experiment.started_at if experiment.started_at else None
     return ExperimentResults(
         key=experiment.key,
@@ -135,8 +159,26 @@ def results(experiment: Experiment) -> ExperimentResults:
         ran_for=ran_for,
         updated_at=now,
         variants=variants,
-        analysis=AnalysisSnapshot.objects.newest_of(experiment.pk, experiment.phase).defer("inputs").first(),
+        analysis=analysis,
+        is_behind=analysis is not None and _grew(experiment, sums, analysis.counted),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What the last analysis of a day said of each alternative, by key: `change`, `range`; None while unknown."""
+
+    at: datetime
+    phase: int
+    changes: Mapping[str, Mapping[str, Any]]
+
+
+def history(experiment: Experiment) -> list[Day]:
+    """Return the last analysis of each day, of all phases, oldest first: one query."""
+    rows = AnalysisSnapshot.objects.filter(experiment=experiment)
+    last = rows.annotate(day=TruncDate("as_of")).values("day").annotate(last=Max("pk")).values("last")
+    found = rows.filter(pk__in=last).order_by("as_of")
+    return [Day(at, phase, changes) for at, phase, changes in found.values_list("as_of", "phase", "results__changes")]
 
 
 def overview(principal: Principal) -> list[Overview]:
@@ -185,9 +227,21 @@ def _variant_as_json(variant: VariantResult) -> dict[str, Any]:
 def _sums(experiment: Experiment) -> Mapping[int, Mapping[str, int]]:
     """Return the counts of the current phase by variant id."""
     cells = HourRollup.objects.filter(experiment=experiment, phase=experiment.phase, variant__isnull=False)
-    totals = {f"n_{name}": Sum(name) for name in COUNTS}
+    names = dict.fromkeys((*COUNTS, *ANALYSED))
+    totals = {f"n_{name}": Sum(name) for name in names}
     rows: Iterable[Mapping[str, Any]] = cells.values("variant_id").order_by().annotate(**totals)
-    return {row["variant_id"]: {name: int(row[f"n_{name}"]) for name in COUNTS} for row in rows}
+    return {row["variant_id"]: {name: int(row[f"n_{name}"]) for name in names} for row in rows}
+
+
+def _grew(experiment: Experiment, sums: Mapping[int, Mapping[str, int]], counted: Any) -> bool:
+    """Whether there is more now than what was `counted` in an analysis."""
+    known = {one["key"]: one["sums"] for one in counted}
+    return any(
+        sums.get(one.pk, {}).get(name, 0) != known[one.key].get(name, 0)
+        for one in experiment.variants.all()
+        if one.key in known
+        for name in ANALYSED
+    )
 
 
 def _of_variant(variant: Variant, sums: Mapping[str, int]) -> VariantResult:

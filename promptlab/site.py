@@ -120,7 +120,14 @@ class PromptLabSite(admin.AdminSite):
         return isinstance(user, User) and user.is_active and (user.is_superuser or bool(acting(request).grants))
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {**super().each_context(request), **frame(request)}
+        """Return the frame of a page, without Django's list of models: our menu is another, and it takes two queries."""
+        return {
+            "site_title": self.site_title,
+            "site_header": self.site_header,
+            "has_permission": self.has_permission(request),
+            "is_popup": False,
+            **frame(request),
+        }
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Let people with a role in, and say inside the frame what they may not do or what is not there."""

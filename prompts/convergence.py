@@ -72,6 +72,11 @@ def of_environment(environment: Environment) -> Convergence:
     return _measured([(environment, environment.revision, moved.values_list("at", flat=True).first())])[0]
 
 
+def of_revision(environment: Environment, revision: int, moved_at: datetime) -> Convergence:
+    """Return how far one revision of the environment has come, whatever took it: one query."""
+    return _measured([(environment, revision, moved_at)])[0]
+
+
 Asked = tuple[Environment, int, datetime | None]
 """(environment, revision, when it was taken)"""
 

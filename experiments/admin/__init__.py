@@ -1,5 +1,5 @@
 """Editors' pages about experiments. Importing registers."""
 
-from experiments.admin import experiment, ramp
+from experiments.admin import experiment, ramp, sharing
 
-__all__ = ["experiment", "ramp"]
+__all__ = ["experiment", "ramp", "sharing"]

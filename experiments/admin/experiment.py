@@ -252,9 +252,12 @@ class ExperimentAdmin(HouseAdmin):
             raise NotFound("There is nothing at this address.")
         experiment = self.found(request, pk)
         actor = self.demand(request, "experiment.run", experiment)
+        there = self.url("change", experiment.pk)
+        if request.GET.get("from") == "results":
+            there = results_url(experiment, actor)
         if request.method != "POST" and experiment.state in (State.STOPPED, State.KILLED):
             ended = gettext("%(title)s has ended already. Nothing was changed.") % {"title": experiment.title}
-            return self.said(request, ended, self.url("change", experiment.pk))
+            return self.said(request, ended, there)
         points = checklist.checklist(experiment, by=actor) if verb == "start" else []
         unmet = {one.point: one.detail for one in points if not one.is_met}
         if verb == "kill":
@@ -266,7 +269,7 @@ class ExperimentAdmin(HouseAdmin):
         def act(filled: dict[str, Any]) -> HttpResponse:
             confirmed = {"confirm": True} if filled.get("confirm") else {}
             lifecycle.VERBS[verb](actor, experiment, note=form.why(), **confirmed)
-            return self.said(request, DONE[verb] % {"title": experiment.title}, self.url("change", experiment.pk))
+            return self.said(request, DONE[verb] % {"title": experiment.title}, there)
 
         names = {"title": experiment.title, "environment": experiment.environment}
         return self.confirm(
@@ -279,8 +282,8 @@ class ExperimentAdmin(HouseAdmin):
             warnings=[detail for point, detail in unmet.items() if point != "variables"],
             submit_label=LABELS[verb],
             is_danger=verb in ("kill", "stop"),
-            cancel_url=self.url("change", experiment.pk),
-            breadcrumbs=[self.list_crumb(), {"label": experiment.title, "url": self.url("change", experiment.pk)}],
+            cancel_url=there,
+            breadcrumbs=[self.list_crumb(), {"label": experiment.title, "url": there}],
             variants=[_variant_row(variant) for variant in experiment.variants.all()] if verb == "start" else [],
         )
 

@@ -13,14 +13,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from experiments.admin import ramp_page
+from experiments.admin.experiment import results_url
 from experiments.admin.forms import LaunchForm, WhereForm
+from experiments.arriving import Arrival, arrival
 from experiments.models import Ramp, RampDecision
 from experiments.services import ramping
 from experiments.services.ramp_rules import Reason
 from experiments.services.ramp_stages import DEFAULT_STAGES
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
 from promptlab.lib.errors import NotFound
-from promptlab.lib.formats import fmt_pct
 from promptlab.templatetags.promptlab import when
 from prompts.models import Deployment, Version
 
@@ -136,7 +138,7 @@ class RampAdmin(HouseAdmin):
             message = gettext("%(title)s has begun.") % {"title": made.experiment.title}
             return self.said(request, message, self.url("change", made.pk))
 
-        steps = ", ".join(_share(stage.share_bp) for stage in DEFAULT_STAGES)
+        steps = ", ".join(ramp_page.share(stage.share_bp) for stage in DEFAULT_STAGES)
         names = {"live": pointer.version.number, "steps": steps}
         return self.confirm(
             request,
@@ -158,6 +160,8 @@ class RampAdmin(HouseAdmin):
         """Show where it stands, why it waits, and every decision with what decided."""
         may_move = self.may(request, _capability(thing), thing)
         acts = _acts(thing) if may_move else []
+        decisions = list(thing.decisions.order_by("-id"))
+        stands = ramping.standing(thing) if thing.is_open else None
         return self.page(
             request,
             "admin/experiments/ramp.html",
@@ -169,7 +173,15 @@ class RampAdmin(HouseAdmin):
             prompt_url=reverse("admin:prompts_prompt_change", args=[thing.experiment.prompt_id]),
             experiment_url=reverse("admin:experiments_experiment_change", args=[thing.experiment_id]),
             actions=[{"label": LABELS[one], "url": self.url("act", thing.pk, one), "kind": _look(one)} for one in acts],
-            decisions=[_decision_row(one) for one in thing.decisions.order_by("-id")],
+            is_for_publishers=thing.is_open and not may_move,
+            steps=ramp_page.steps(thing),
+            missing=ramp_page.missing(stands) if stands else [],
+            tiles=ramp_page.tiles(stands) if stands else [],
+            sent_back=ramp_page.sent_back(decisions[0] if decisions else None),
+            arrival=_last_change(thing, decisions),
+            method_url=reverse("dashboards:method"),
+            results_url=results_url(thing.experiment, acting(request)),
+            decisions=[ramp_page.decision_row(one) for one in decisions],
         )
 
     def act_page(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
@@ -201,6 +213,12 @@ class RampAdmin(HouseAdmin):
         )
 
 
+def _last_change(ramp: Ramp, decisions: list[RampDecision]) -> Arrival | None:
+    """Return how far the last step that serves other people otherwise has come, for some minutes."""
+    last = next((one for one in decisions if one.revision is not None), None)
+    return arrival(ramp.experiment.environment, last.revision, last.at) if last and last.revision else None
+
+
 def _acts(ramp: Ramp) -> list[str]:
     """Return what can be done to it now."""
     if not ramp.is_open:
@@ -216,14 +234,10 @@ def _look(verb: str) -> str:
     return {"go-on": "primary", "send-back": "danger"}.get(verb, "")
 
 
-def _share(share_bp: int) -> str:
-    return fmt_pct(share_bp / 10_000, 2 if share_bp % 100 else 0)
-
-
 def _step(ramp: Ramp) -> str:
     if ramp.state == State.COMPLETED:
         return gettext("Everyone")
-    facts = {"step": ramp.stage_index + 1, "steps": len(ramp.stages), "share": _share(ramp.stage.share_bp)}
+    facts = {"step": ramp.stage_index + 1, "steps": len(ramp.stages), "share": ramp_page.share(ramp.stage.share_bp)}
     return gettext("%(step)s of %(steps)s: %(share)s of all users") % facts
 
 
@@ -234,55 +248,3 @@ def _version_row(version: Version, is_live: bool) -> dict[str, Any]:
         "label": f"v{version.number}",
         "url": reverse("admin:prompts_version_change", args=[version.pk]),
     }
-
-
-def _decision_row(decision: RampDecision) -> dict[str, Any]:
-    return {
-        "at": decision.at,
-        "kind": decision.get_kind_display(),
-        "rule": _rule(decision.rule),
-        "share": _share(decision.share_bp),
-        "who": decision.actor_label,
-        "note": decision.note,
-        "revision": decision.revision,
-        "lines": _lines(decision.numbers),
-    }
-
-
-RULES: dict[str, Any] = {
-    "by_hand": _("Somebody decided"),
-    "guard_approval": _("Users like it less, proven"),
-    "guard_success": _("Answers fail more often, proven"),
-    "guard_latency": _("Users wait longer, proven"),
-    "clean_requests": _("Enough requests without a suspicion"),
-    "not_worse": _("A loss that matters is ruled out"),
-    "live_version_moved": _("Another version was put live"),
-    "experiment_stop": _("Its experiment was ended"),
-    "experiment_kill": _("Its experiment was stopped at once"),
-}
-
-
-def _rule(rule: str) -> str:
-    return str(Reason(rule).label if rule in Reason.values and rule != Reason.BY_HAND else RULES[rule])
-
-
-METRICS: dict[str, Any] = {
-    "approval": _("Approval: %(change)s, at best %(upper)s (ratings: %(new)s new, %(live)s live)"),
-    "success": _("Without error: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
-    "latency": _("Waiting, logarithm: %(change)s, at best %(upper)s (requests: %(new)s new, %(live)s live)"),
-    "format": _("In the right format: %(change)s, at best %(upper)s (answers: %(new)s new, %(live)s live)"),
-}
-
-
-def _lines(numbers: dict[str, Any]) -> list[str]:
-    """Return what the guard found, one sentence a metric; changes are towards better, as it keeps them."""
-    return [
-        METRICS[one["metric"]]
-        % {
-            "change": f"{one['change']:+.3f}",
-            "upper": "–" if one["upper"] is None else f"{one['upper']:+.3f}",
-            "new": one["treatment_events"],
-            "live": one["control_events"],
-        }
-        for one in numbers.get("guard", [])
-    ]

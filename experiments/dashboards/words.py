@@ -1,14 +1,19 @@
-"""What the experiment pages say in sentences. Numbers come finished from `results`."""
+"""What the experiment pages say in sentences. Numbers come finished from `results`, verdicts from the stored analysis."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from experiments.models import Experiment
 from experiments.results import ENOUGH_RATINGS, ENOUGH_TIME, ExperimentResults, Status
+from experiments.stats.verdict import Verdict
 from promptlab.audit.models import AuditEntry
-from promptlab.lib.formats import DASH, fmt_int, fmt_pct, fmt_wait
+from promptlab.lib.formats import DASH, fmt_int, fmt_pct, fmt_points, fmt_range, fmt_wait
 
 State = Experiment.State
 
@@ -38,6 +43,14 @@ HAPPENED = {
     "experiment.resume": gettext_lazy("let it go on"),
     "experiment.stop": gettext_lazy("ended it"),
     "experiment.kill": gettext_lazy("stopped it at once: everybody gets the current text"),
+    "experiment.concluded": gettext_lazy("concluded it"),
+    "experiment.coverage": gettext_lazy("let other users take part"),
+    "experiment.shares": gettext_lazy("changed the shares"),
+    "experiment.dealt_anew": gettext_lazy("dealt all users anew"),
+    "experiment.overrides": gettext_lazy("changed who tries texts out"),
+    "experiment.shared": gettext_lazy("shared the results by a link"),
+    "experiment.unshared": gettext_lazy("ended a link to the results"),
+    "rollups.repaired": gettext_lazy("repaired the sums"),
     "ramp.started": gettext_lazy("started the gradual launch"),
     "ramp.advanced": gettext_lazy("let more people have the new text"),
     "ramp.held": gettext_lazy("held it where it was"),
@@ -46,6 +59,81 @@ HAPPENED = {
     "ramp.completed": gettext_lazy("gave everyone the new text"),
     "ramp.aborted": gettext_lazy("broke it off"),
 }
+
+
+MARKED = ("experiment.pause", "experiment.resume", "experiment.shares", "experiment.coverage", "experiment.dealt_anew")
+"""What is marked on charts over time, when it happened."""
+SPOKEN_OF = (Verdict.WORSE, Verdict.AHEAD, Verdict.OVERDUE, Verdict.NO_DIFFERENCE, Verdict.KEEP_GOING)
+"""Verdicts under which the comparison is shown; under the others there are only counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the page says first: one heading, why, what to do next. `kind`: ok, info, warn, bad or neutral."""
+
+    kind: str
+    heading: str
+    why: str = ""
+    next_step: str = ""
+
+
+def standing(found: ExperimentResults, end_note: str = "") -> Standing:
+    """Return what may be said now: the verdict that a worker kept, or what needs none."""
+    if found.kept is None or found.status in (Status.ENDED, Status.NOT_STARTED, Status.PAUSED):
+        kind = KINDS[State(found.state)]
+        note = _("Until there are enough ratings for each text, go by the ranges: the rates still move.")
+        return Standing(kind, status_sentence(found, end_note), note if found.status == Status.TOO_EARLY else "")
+    return _of_verdict(Verdict(found.kept["verdict"]), found.kept["about"], found, found.kept)
+
+
+def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Mapping[str, Any]) -> Standing:
+    facts = f"{_running(found)}. {_changes(found, results)}".strip()
+    name = {"name": _name(found, about)}
+    if said == Verdict.NO_DATA:
+        return Standing("warn", _("Nobody has seen it."), facts, _("Check that apps fetch this prompt."))
+    if said == Verdict.DO_NOT_TRUST:
+        return Standing("bad", _("Do not trust these numbers yet."), _distrust(results), _("Ask a developer."))
+    if said == Verdict.WORSE:
+        return Standing("bad", _("“%(name)s” is worse.") % name, facts, _("Stop it now."))
+    if said == Verdict.TOO_EARLY:
+        return Standing("info", status_sentence(found), "", _wait_for(results))
+    if said == Verdict.AHEAD:
+        return Standing("ok", _("“%(name)s” is better.") % name, facts, _("Decide."))
+    if said == Verdict.NO_DIFFERENCE:
+        return Standing("neutral", _("No real difference."), facts, _("Take the cheaper or the faster text."))
+    if said == Verdict.OVERDUE:
+        return Standing("warn", _("The planned end has passed."), facts, _("Decide."))
+    return Standing("info", _("Keep it running: nothing is proven yet."), facts, _wait_for(results))
+
+
+def _changes(found: ExperimentResults, results: Mapping[str, Any]) -> str:
+    """Return each alternative with its change and its range: `Shorter: −2.1 points (−5.4 to +1.2 points)`."""
+    parts = [
+        f"{_name(found, key)}: {fmt_points(one['change'])} ({fmt_range(*one['range'], unit='points')})"
+        for key, one in results["changes"].items()
+        if one["change"] is not None
+    ]
+    return _("Thumbs-up rate against the current text: %(changes)s.") % {"changes": "; ".join(parts)} if parts else ""
+
+
+def _distrust(results: Mapping[str, Any]) -> str:
+    if results["split"]["is_wrong"]:
+        return _(
+            "Users are not split as planned. Usual causes: robots, an app that keeps old answers, "
+            "a crash in one of the texts, users counted under several names."
+        )
+    return _("Half of the answers of one text fail: the numbers say more about errors than about texts.")
+
+
+def _wait_for(results: Mapping[str, Any]) -> str:
+    days = results["plan"]["days_to_end"] if results["plan"]["planned_ratings"] else results["days_to_decision"]
+    if not days:
+        return ""
+    return ngettext("About %(days)s more day.", "About %(days)s more days.", days) % {"days": fmt_int(days)}
+
+
+def _name(found: ExperimentResults, key: str) -> str:
+    return next((one.name for one in found.variants if one.key == key), key)
 
 
 def status_sentence(found: ExperimentResults, end_note: str = "") -> str:

@@ -5,6 +5,7 @@ from experiments.models.experiment import Experiment, Namespace, Phase, Variant,
 from experiments.models.exposure import ExperimentUnit
 from experiments.models.ramp import Ramp, RampDecision, Stage
 from experiments.models.rollup import HourRollup
+from experiments.models.share import SharedResults
 
 __all__ = [
     "AnalysisSnapshot",
@@ -15,6 +16,7 @@ __all__ = [
     "Phase",
     "Ramp",
     "RampDecision",
+    "SharedResults",
     "Stage",
     "Variant",
     "owned_slots",

@@ -230,9 +230,14 @@ def _facts(ramp: Ramp, now: datetime) -> Facts:
     )
 
 
+def standing(ramp: Ramp, now: datetime | None = None) -> Step:
+    """Return what a tick would find at this moment, and do nothing: one query."""
+    return next_step(_facts(ramp, now or timezone.now()), settings.RAMP_TIME_FACTOR)
+
+
 def _seen(ramp: Ramp, now: datetime) -> Json:
     """Return the numbers as they are while a person decides."""
-    return next_step(_facts(ramp, now), settings.RAMP_TIME_FACTOR).numbers
+    return standing(ramp, now).numbers
 
 
 def _requests(*variants: Json) -> int:

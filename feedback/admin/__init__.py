@@ -1,5 +1,6 @@
 """The pages of what people say of answers."""
 
+from feedback.admin import disliked
 from feedback.admin.annotating import RoundAdmin
 from feedback.admin.inbox import CommentAdmin
 from feedback.admin.judges import JudgeAdmin
@@ -7,4 +8,4 @@ from feedback.admin.metrics import MetricAdmin
 from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
 
-__all__ = ["CommentAdmin", "FeedbackAdmin", "JudgeAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin"]
+__all__ = ["CommentAdmin", "FeedbackAdmin", "JudgeAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin", "disliked"]

@@ -58,6 +58,8 @@ SENTENCES: dict[str, Any] = {
     "experiment.shares": _("changed the shares of %(what)s"),
     "experiment.dealt_anew": _("dealt the users of %(what)s anew"),
     "experiment.overrides": _("changed who tries out %(what)s"),
+    "experiment.shared": _("shared the results of %(what)s by a link"),
+    "experiment.unshared": _("ended a link to the results of %(what)s"),
     "experiment.kill": _("stopped the experiment %(what)s at once"),
     "ramp.started": _("started the gradual launch %(what)s"),
     "ramp.advanced": _("gave the next step of %(what)s to more users"),

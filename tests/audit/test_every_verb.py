@@ -14,7 +14,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.services import concluding, lifecycle, phasing, ramping, targeting
+from experiments.services import concluding, lifecycle, phasing, ramping, sharing, targeting
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
@@ -101,6 +101,7 @@ MODULES = (
     "experiments.services.concluding",
     "experiments.services.phasing",
     "experiments.services.ramping",
+    "experiments.services.sharing",
     "experiments.services.targeting",
     "promptlab.hooks.services.endpoints",
     "promptlab.hooks.services.choosing",
@@ -357,6 +358,11 @@ def _phase(act: Callable[..., object], *said: Any, **more: Any) -> Callable[[Wor
 def _set_overrides(w: World) -> Step:
     one = make_experiment(w.prompt, running=True)
     return lambda: targeting.set_overrides(w.cleo, one, {"tester": "variant-1"})
+
+
+def _unshare(w: World) -> Step:
+    link = sharing.share(w.cleo, make_experiment(w.prompt, running=True), days=7)
+    return lambda: sharing.unshare(w.cleo, link)
 
 
 def _start_ramp(w: World) -> Step:
@@ -622,6 +628,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
         _phase(concluding.conclude, Conclusion("won", "Short is better.", "variant-1")),
         ["experiment.concluded"],
     ),
+    "share": (_phase(sharing.share, days=7), ["experiment.shared"]),
+    "unshare": (_unshare, ["experiment.unshared"]),
     "start_ramp": (_start_ramp, ["ramp.started"]),
     "hold": (_ramp(ramping.hold), ["ramp.held"]),
     "go_on": (_ramp(ramping.go_on, ramping.hold), ["ramp.resumed"]),

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
@@ -80,7 +81,7 @@ def test_a_page_says_where_the_experiment_stands(cast: Cast, experiment: Experim
     aged(experiment, 5)
     words = see(cast.vic)
     assert "Running for 5 days. Thumbs-up so far: control 75.0 %, variant-1 50.0 %." in words
-    for told in ("300", "200", "150", "75.0 %", "68.6 %", "80.5 %", "Warmth helps.", "the 95 % score interval"):
+    for told in ("300", "200", "150", "75.0 %", "68.6–80.5 %", "Warmth helps.", "the 95 % score interval"):
         assert told in words
     assert "Hello {{name}}." in words
     assert "<svg" in browser(cast.vic).get(PAGE).content.decode()
@@ -117,8 +118,8 @@ def test_nobody_has_seen_it(cast: Cast, experiment: Experiment) -> None:
 
 def test_a_publisher_gets_the_buttons_that_work_now(cast: Cast, experiment: Experiment) -> None:
     page = browser(cast.ben).get(PAGE)
-    assert [action["label"] for action in page.context["actions"]] == ["Pause", "End", "Stop now"]
-    assert [action["kind"] for action in page.context["actions"]] == ["plain", "plain", "danger"]
+    assert [action["label"] for action in page.context["actions"]] == ["Decide", "Pause", "End", "Stop now"]
+    assert [action["kind"] for action in page.context["actions"]] == ["primary", "plain", "plain", "danger"]
     for action in page.context["actions"]:
         assert action["url"] in page.content.decode()
 
@@ -149,9 +150,11 @@ def test_the_fragment_is_the_numbers_alone(cast: Cast, experiment: Experiment) -
     assert f"{PAGE}live/" in browser(cast.vic).get(PAGE).content.decode()
 
 
-def test_an_ended_experiment_does_not_refresh(cast: Cast, experiment: Experiment) -> None:
+def test_an_ended_experiment_refreshes_until_the_end_has_arrived(cast: Cast, experiment: Experiment) -> None:
     lifecycle.stop(cast.principal(cast.ben), experiment)
-    assert f"{PAGE}live/" not in browser(cast.vic).get(PAGE).content.decode()
+    assert f"{PAGE}live/" in browser(cast.vic).get(PAGE).content.decode()
+    with time_machine.travel(timezone.now() + timedelta(minutes=16)):
+        assert f"{PAGE}live/" not in browser(cast.vic).get(PAGE).content.decode()
 
 
 def test_the_csv_has_a_line_per_variant_and_no_formulas(cast: Cast, experiment: Experiment) -> None:

@@ -73,7 +73,7 @@ def walk(client: Client, starts: list[str]) -> dict[str, str]:
         opened[name] += 1
         answer = client.get(url, follow=True)
         assert answer.status_code == 200, f"{url} answered {answer.status_code}"
-        pages[url] = "" if answer.headers["Content-Type"].startswith("text/csv") else answer.content.decode()
+        pages[url] = answer.content.decode() if answer.headers["Content-Type"].startswith("text/html") else ""
         waiting.extend(links_on(url, pages[url]))
     return pages
 

@@ -6,6 +6,6 @@ No queries, no models: the numbers arrive finished.
 """
 
 from promptlab.lib.charts.rows import Bar, Interval, bars, interval, split
-from promptlab.lib.charts.timeline import Series, line
+from promptlab.lib.charts.timeline import Moment, Series, line
 
-__all__ = ["Bar", "Interval", "Series", "bars", "interval", "line", "split"]
+__all__ = ["Bar", "Interval", "Moment", "Series", "bars", "interval", "line", "split"]

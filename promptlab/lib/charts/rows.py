@@ -51,6 +51,7 @@ def interval(
     rows: Sequence[Interval],
     zero: float | None = None,
     *,
+    limit: float | None = None,
     title: str = "",
     finding: str = "",
     caption: str = "",
@@ -61,21 +62,22 @@ def interval(
     """Draw a mark with its likely range per row. Empty without values.
 
     With `zero` it is a chart of changes: a dashed line stands there, and the rows are the alternatives, whose
-    marks start at the second (the current text is always the first, and has no change).
+    marks start at the second (the current text is always the first, and has no change). `limit`: a whole line.
     """
     known = [number for row in rows for number in (row.value, row.low, row.high) if number is not None]
     if not known:
         return NOTHING
-    low, high = domain(known if zero is None else [*known, zero])
+    low, high = domain([*known, *(at for at in (zero, limit) if at is not None)])
     first = 0 if zero is None else 1
     table: list[Row] = [(row.name, fmt(row.value), fmt_bounds(row.low, row.high)) for row in rows]
 
     def draw(size: Size) -> SafeString:
         x = scale(low, high, size.label + 8, size.width - size.value - 16)
         bottom = len(rows) * size.row + 4
-        zero_line = NOTHING if zero is None else stroke("zero", x(zero), 0, x(zero), bottom)
+        uprights = [("zero", zero), ("goal", limit)]
+        lines = join(stroke(css, x(at), 0, x(at), bottom) for css, at in uprights if at is not None)
         marks = _lines(size, [row[:2] for row in table], lambda i, y: _whisker(first + i, rows[i], x, y))
-        return join([_grid(size, x, ticks(low, high), bottom, fmt), zero_line, marks])
+        return join([_grid(size, x, ticks(low, high), bottom, fmt), lines, marks])
 
     words = Words(
         title or _("Thumbs-up rate with its likely range"),
@@ -93,10 +95,11 @@ def split(
     title: str = "",
     finding: str = "",
     caption: str = "",
+    counted: str = "",
 ) -> SafeString:
     """Draw the share each text got (`got`: counts) against the one it should get (`expected`: ratios).
 
-    Empty until something was shown. Rows stand in the order of `expected`.
+    Empty until something was shown. Rows stand in the order of `expected`. `counted`: what `got` are.
     """
     names, total = list(expected), sum(got.values())
     if not names or not total:
@@ -122,7 +125,7 @@ def split(
         finding or spoken((row[0], f"{row[2]} / {row[1]}") for row in table),
         caption or _("Bar: the share it got. Upright line: the share it should get."),
     )
-    heads = (_("Text"), _("Expected"), _("Seen"), _("Shown"))
+    heads = (_("Text"), _("Expected"), _("Seen"), counted or _("Shown"))
     return figure(words, heads, table, draw, lambda size: len(names) * size.row + 4)
 
 

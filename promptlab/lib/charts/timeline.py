@@ -53,6 +53,14 @@ class Series:
         return [(at, low, high) for at, (low, high) in edges if low is not None and high is not None]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What happened between two labels, or at one: `at` is a position, 2.5 lies between the third and the fourth."""
+
+    at: float
+    what: str
+
+
 def line(
     labels: Sequence[str | date],
     series: Sequence[Series],
@@ -62,17 +70,22 @@ def line(
     finding: str = "",
     caption: str = "",
     fmt: Format = fmt_pct,
+    zero: float | None = None,
+    moments: Sequence[Moment] = (),
 ) -> SafeString:
     """Draw one line per series over `labels`. Empty without values.
 
     Values are taken as running totals: of more than 60 every seventh is kept, counted back from the newest.
+    With `zero` it is a chart of changes: a dashed line lies there, and the series are the alternatives, as in
+    `interval`. `moments` are upright lines with numbers, which the caption explains.
     """
-    labels, series = _thinned(labels, series)
+    labels, series, moments = _thinned(labels, series, moments)
     values = [value for one in series for value in one.values if value is not None]
     if not values:
         return NOTHING
     edges = [edge for one in series for _at, *both in one.band() for edge in both] if band else []
-    low, high = domain([*values, *edges])
+    low, high = domain([*values, *edges, *([] if zero is None else [zero])])
+    first = 0 if zero is None else 1
     days = [label if isinstance(label, str) else fmt_day(label) for label in labels]
     table: list[Row] = [(day, *(fmt(one.values[i]) for one in series)) for i, day in enumerate(days)]
 
@@ -80,23 +93,37 @@ def line(
         x = scale(0, max(1, len(days) - 1), LEFT, _right(size))
         y = scale(low, high, BOTTOM, TOP)
         levels = join(_level(size, y(step), fmt(step)) for step in ticks(low, high))
-        lines = join(_course(i, one, x, y, band) for i, one in enumerate(series))
-        return join([levels, _days(size, days, x), lines, _names(size, series, y)])
+        zero_line = NOTHING if zero is None else stroke("zero", LEFT, y(zero), _right(size), y(zero))
+        lines = join(_course(first + i, one, x, y, band) for i, one in enumerate(series))
+        happened = join(_moment(number, x(one.at)) for number, one in enumerate(moments, 1))
+        return join([levels, zero_line, happened, _days(size, days, x), lines, _names(size, series, y, first)])
 
+    read = caption or (_("Line: the value to that day. Band: its likely range (%(share)s).") % most() if edges else "")
     words = Words(
         title or _("Thumbs-up rate over time"),
         finding or spoken((one.name, fmt(one.last())) for one in series),
-        caption or (_("Line: the value to that day. Band: its likely range (%(share)s).") % most() if edges else ""),
+        " ".join([read, *(f"{number}: {one.what}." for number, one in enumerate(moments, 1))]).strip(),
     )
     heads = (_("Day"), *(one.name for one in series))
     return figure(words, heads, table, draw, lambda size: HEIGHT)
 
 
-def _thinned(labels: Sequence[str | date], series: Sequence[Series]) -> tuple[Sequence[str | date], Sequence[Series]]:
+Labels = Sequence[str | date]
+
+
+def _thinned(
+    labels: Labels, series: Sequence[Series], moments: Sequence[Moment]
+) -> tuple[Labels, Sequence[Series], Sequence[Moment]]:
     if len(labels) <= MAX_POINTS:
-        return labels, series
-    keep = slice((len(labels) - 1) % 7, None, 7)
-    return labels[keep], [Series(s.name, s.values[keep], s.lows[keep], s.highs[keep]) for s in series]
+        return labels, series, moments
+    first = (len(labels) - 1) % 7
+    keep = slice(first, None, 7)
+    kept = [Series(s.name, s.values[keep], s.lows[keep], s.highs[keep]) for s in series]
+    return labels[keep], kept, [Moment(max(0.0, (one.at - first) / 7), one.what) for one in moments]
+
+
+def _moment(number: int, x: float) -> SafeString:
+    return join([stroke("zero", x, TOP, x, BOTTOM), text("tick", x, TOP, str(number), "middle")])
 
 
 def _right(size: Size) -> int:
@@ -142,7 +169,7 @@ def _days(size: Size, days: Sequence[str], x: Scale) -> SafeString:
     return join(text("tick", x(i), BOTTOM + 24, days[i], "middle") for i in shown)
 
 
-def _names(size: Size, series: Sequence[Series], y: Scale) -> SafeString:
+def _names(size: Size, series: Sequence[Series], y: Scale, first: int) -> SafeString:
     """Name the lines, the names pushed at least one line of text apart, the lowest kept on the sheet."""
     gap = size.font + 3
     wanted = sorted((y(last), i) for i, one in enumerate(series) if (last := one.last()) is not None)
@@ -152,6 +179,6 @@ def _names(size: Size, series: Sequence[Series], y: Scale) -> SafeString:
     lift = max(0.0, placed[-1] - BOTTOM - 4)
     x, limit = _right(size) + 10, 14 if size is WIDE else 9
     return join(
-        text(f"name {tint(i)}", x, at - lift + 4, series[i].name, limit=limit)
+        text(f"name {tint(first + i)}", x, at - lift + 4, series[i].name, limit=limit)
         for at, (_y, i) in zip(placed, wanted, strict=True)
     )

@@ -17,6 +17,7 @@ function liveFragment(box) {
       const page = await fetchPage(url);
       if (page === "gone") return;
       pause = page ? every : Math.min(pause * 2, LONGEST_PAUSE_MS);
+      box.classList.toggle("late", !page);
       // Looked at again: someone may have opened or selected something while the answer was on its way.
       if (page && !isInUse(box)) replaceContent(box, page);
     }
