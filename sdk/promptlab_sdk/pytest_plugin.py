@@ -1,4 +1,4 @@
-"""The fixture `promptlab`, known to pytest as soon as the SDK is installed."""
+"""The fixture `promptlab` and the tests of `promptlab_sdk.testing`, known to pytest as soon as the SDK is installed."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def promptlab(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePrompts]:
     monkeypatch.setattr(AsyncPrompts, "connect", lambda *args, **options: AsyncPrompts(fake._core))
     yield fake
     fake.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say which mark is ours."""
+    config.addinivalue_line("markers", "prompt_suite(name): one test of every case of a test suite of PromptLab.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make of a marked test one of every case."""
+    mark = metafunc.definition.get_closest_marker("prompt_suite")
+    if mark is not None:
+        from promptlab_sdk.testing import parametrize
+
+        parametrize(metafunc, mark.args[0])

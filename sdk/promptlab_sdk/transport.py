@@ -128,9 +128,9 @@ class Transport:
             raise _refusal(PromptNotFound, response)
         return Answer(_json_of(response), response.headers.get("ETag", ""), heartbeat_s, len(response.content))
 
-    def post(self, path: str, body: Mapping[str, JSON] | Sequence[Mapping[str, JSON]]) -> JSON:
-        """Send `body` and return the JSON of the answer. It may be sent twice: it must carry its own id."""
-        response = self._send("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, JSON] | Sequence[Mapping[str, JSON]], *, once: str = "") -> JSON:
+        """Send `body` and return the JSON of the answer. It may be sent twice: it must carry its own id, or `once` is that."""
+        response = self._send("POST", path, json=body, headers={"Idempotency-Key": once} if once else {})
         return None if response.status_code == httpx.codes.NO_CONTENT else _json_of(response)
 
     @contextlib.contextmanager
