@@ -37,6 +37,18 @@ class MetricNotFound(NotFound):
     detail = _("There is no metric {metric}.")
 
 
+class ReplayNotFound(NotFound):
+    code = "replay_not_found"
+    detail = _("There is no such replay.")
+
+
+class NothingToReplay(Conflict):
+    code = "nothing_to_replay"
+    detail = _(
+        "No rated answer of {prompt} can be asked again. {unfit} do not fit this version; of others no text is kept."
+    )
+
+
 class MetricTaken(Conflict):
     code = "metric_taken"
     detail = _("There is a metric {metric} already.")

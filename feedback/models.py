@@ -6,12 +6,13 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from feedback.querysets import FeedbackQuerySet, MetricQuerySet, RoundQuerySet
+from feedback.querysets import FeedbackQuerySet, MetricQuerySet, ReplayQuerySet, RoundQuerySet
 from promptlab.accounts.models import Team, User
 from promptlab.chat.models import Message
-from prompts.models import Prompt, SuiteCase
+from prompts.models import Prompt, SuiteCase, SuiteRun
 
 BESIDE_APPROVAL = ~Q(metric="rating") | Q(source__in=("annotator", "judge"))
 """What is said besides the thumbs of end users: few rows, each with an index."""
@@ -326,3 +327,45 @@ class Judge(models.Model):
 
     def __str__(self) -> str:
         return str(self.prompt)
+
+
+class Replay(models.Model):
+    """Rated answers of a prompt, asked again of one version and compared with what was said then. How far it is says its run.
+
+    `unfit`: rated answers that were left out, because this version cannot be asked what was asked then.
+    """
+
+    team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="+", verbose_name=_("prompt"))
+    run = models.OneToOneField(SuiteRun, models.PROTECT, related_name="+", verbose_name=_("run"))
+    unfit = models.PositiveIntegerField(_("left out"), default=0)
+    created_at = models.DateTimeField(_("asked for"), auto_now_add=True)
+
+    objects = ReplayQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("replay")
+        verbose_name_plural = _("replays")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return gettext("%(prompt)s, replayed") % {"prompt": self.prompt}
+
+
+class ReplayItem(models.Model):
+    """A rating in a replay; `place` is that of its case in the run's plan. Once `is_forgotten` its texts are gone there, too."""
+
+    replay = models.ForeignKey(Replay, models.CASCADE, related_name="items")
+    feedback = models.ForeignKey(Feedback, models.CASCADE, related_name="+")
+    place = models.PositiveIntegerField()
+    is_up = models.BooleanField(_("thumbs-up"))
+    is_forgotten = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("replayed rating")
+        verbose_name_plural = _("replayed ratings")
+        ordering = ["place"]
+        constraints = [models.UniqueConstraint(fields=["replay", "place"], name="replay_place_once")]
+
+    def __str__(self) -> str:
+        return str(self.place)

@@ -41,3 +41,10 @@ class RoundQuerySet(OfTeam):
 
     path = "team_id"
     seen_with = "prompt__"
+
+
+class ReplayQuerySet(RoundQuerySet):
+    def with_names(self) -> Self:
+        """Return replays with everything a sentence about them needs, without the plans of their runs."""
+        found = self.select_related("prompt", "run__version__prompt", "run__suite", "run__environment")
+        return found.defer("run__plan")

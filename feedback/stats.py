@@ -46,6 +46,13 @@ def agreement(one: Mapping[int, Hashable], other: Mapping[int, Hashable]) -> Agr
     return Agreement(n, observed, kappa, max(kappa - half, -1.0), min(kappa + half, 1.0))
 
 
+def p_of_even(one: int, other: int) -> float:
+    """Return how often a fair coin lands at least as unevenly as this: two-sided and exact (the sign test, Dixon and Mood 1946)."""
+    total = one + other
+    ways = sum(math.comb(total, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2 * ways / 2**total) if total else 1.0
+
+
 def pairwise(said: Sequence[Mapping[int, Hashable]]) -> float | None:
     """Return the mean kappa over all pairs of raters that have one, weighted by what they both rated; None of none.
 

@@ -158,6 +158,7 @@ CELERY_BEAT_SCHEDULE = {
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
     "sweep-suite-runs": {"task": "prompts.sweep_suite_runs", "schedule": 5.0, "options": {"expires": 10}},
     "sweep-optimiser-runs": {"task": "prompts.sweep_optimiser_runs", "schedule": 5.0, "options": {"expires": 10}},
+    "watch-drift": {"task": "prompts.watch_drift", "schedule": 300.0, "options": {"expires": 240}},
     "analyse-experiments": {"task": "experiments.analyse", "schedule": 900.0, "options": {"expires": 600}},
     "reconcile-rollups": {
         "task": "experiments.reconcile",
@@ -385,6 +386,7 @@ BUDGET_MAX_TOKENS = env_int("BUDGET_MAX_TOKENS", 4096, minimum=1)
 SUITE_CALLS_AT_ONCE = env_int("SUITE_CALLS_AT_ONCE", 8, minimum=1)
 SUITE_BUDGET_USD = env_float("SUITE_BUDGET_USD", 5.0, minimum=0.0)
 OPTIMISER_BUDGET_USD = env_float("OPTIMISER_BUDGET_USD", 1.0, minimum=0.0)
+DRIFT_HOUR = env_int("DRIFT_HOUR", 3, minimum=0)
 GENERATE_CACHE_S = env_int("GENERATE_CACHE_S", 3600, minimum=1)
 GENERATE_CACHE_MAX_S = env_int("GENERATE_CACHE_MAX_S", 86_400, minimum=1)
 GENERATE_STALE_MAX_S = env_int("GENERATE_STALE_MAX_S", 604_800, minimum=1)

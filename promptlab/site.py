@@ -28,8 +28,8 @@ from promptlab.accounts.models import ApiKey, User
 from promptlab.audit.admin import sentence
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
-from promptlab.lib.formats import fmt_int, fmt_name
-from prompts.models import Collection, Draft, Prompt
+from promptlab.lib.formats import fmt_int, fmt_name, fmt_pct
+from prompts.models import Collection, Draft, GoldenRun, Prompt
 from prompts.querysets import closed_to
 
 WORK = [
@@ -49,6 +49,7 @@ WORK = [
     (_("Comments"), "admin:feedback_comment_changelist"),
     (_("Annotation"), "admin:feedback_annotationround_changelist"),
     (_("Judges"), "admin:feedback_judge_changelist"),
+    (_("Replays"), "admin:feedback_replay_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [
@@ -76,6 +77,8 @@ KEY_WARNING_DAYS = 14
 ENOUGH_ANSWERS = 20
 TOO_MANY_ERRORS = 0.05
 """From this share on, of at least `ENOUGH_ANSWERS` in a day, failing answers need somebody."""
+DRIFT_NIGHTS = 1
+"""Somebody is told of what last night found, and of what the night before did until tonight is known."""
 MOST_LINES = 6
 
 
@@ -176,14 +179,14 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def home(actor: Principal) -> dict[str, Any]:
-    """Return what Home shows: eight queries, however much there is."""
+    """Return what Home shows: nine queries, however much there is."""
     experiments = overview(actor)
     return {
         "prompt_count": Prompt.objects.visible_to(actor).active().count(),
         "can_write": actor.may_anywhere("prompt.write"),
         "new_prompt_url": reverse("admin:prompts_prompt_add"),
         "prompts_url": reverse("admin:prompts_prompt_changelist"),
-        "attention": [*_killed(experiments), *_failing(actor), *_ending_keys(actor)],
+        "attention": [*_killed(experiments), *_failing(actor), *_drifting(actor), *_ending_keys(actor)],
         "running": [_running(one, actor) for one in experiments if one.experiment.is_serving],
         "recent_moves": _recent_moves(actor),
         "drafts": _drafts(actor),
@@ -237,6 +240,28 @@ def _failing(actor: Principal) -> list[dict[str, Any]]:
         }
         url = reverse("admin:prompts_prompt_change", args=[one["prompt_id"]])
         found.append({"sentence": words, "url": url, "kind": "bad"})
+    return found
+
+
+def _drifting(actor: Principal) -> list[dict[str, Any]]:
+    """Return what is live and answered worse than before in the last nights, though nobody changed it: one query."""
+    since = timezone.now().date() - timedelta(days=DRIFT_NIGHTS)
+    newest: dict[tuple[int, int, int], GoldenRun] = {}
+    for one in GoldenRun.objects.visible_to(actor).drifting(since).with_names():
+        newest.setdefault((one.environment_id, one.suite_id, one.version_id), one)
+    found = []
+    for one in list(newest.values())[:MOST_LINES]:
+        words = gettext(
+            "%(prompt)s in %(environment)s answers worse than before: %(after)s passed, not %(before)s."
+        ) % {
+            "prompt": one.version.prompt.title,
+            "environment": one.environment,
+            "after": fmt_pct(one.rate_after),
+            "before": fmt_pct(one.rate_before),
+        }
+        found.append(
+            {"sentence": words, "url": reverse("admin:prompts_suiterun_change", args=[one.run_id]), "kind": "bad"}
+        )
     return found
 
 

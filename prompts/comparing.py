@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -158,6 +158,22 @@ def of_tallies(before: Iterable[Tally], after: Iterable[Tally]) -> Comparison:
     both = [(one.before, one.after) for one in changes if one.before and one.after]
     strata = [Stratum(b.passed, b.decided, a.passed, a.decided) for b, a in both]
     return Comparison(changes, _rate(b for b, _ in both), _rate(a for _, a in both), p_of_drop(strata))
+
+
+def since(before: Iterable[Iterable[Tally]], after: Iterable[Tally]) -> Comparison:
+    """Return what differs between some runs of one question, taken together, and a later one."""
+    pooled: dict[tuple[str, str], Tally] = {}
+    for one in (tally for found in before for tally in found):
+        was = pooled.get((one.case, one.model))
+        if was is not None:
+            one = replace(
+                one,
+                passed=one.passed + was.passed,
+                failed=one.failed + was.failed,
+                undecided=one.undecided + was.undecided,
+            )
+        pooled[one.case, one.model] = one
+    return of_tallies(pooled.values(), after)
 
 
 def noise_of(run: SuiteRun) -> Comparison | None:

@@ -456,3 +456,17 @@ class SuggestionQuerySet(OfTeam):
     def with_names(self) -> Self:
         """Return suggestions with everything a sentence about them needs."""
         return self.select_related("run__version__prompt", "saved_version__prompt")
+
+
+class GoldenRunQuerySet(OfTeam):
+    path = "suite__team_id"
+    seen_with = "version__prompt__"
+
+    def with_names(self) -> Self:
+        """Return nightly runs with everything a sentence about them needs."""
+        return self.select_related("environment", "suite", "version__prompt")
+
+    def drifting(self, since: date) -> Self:
+        """Return what was found worse since a night, and is live there still; the newest first."""
+        pointers = _model("Deployment").objects.filter(version=OuterRef("version"), environment=OuterRef("environment"))
+        return self.filter(Exists(pointers), verdict="drift", night__gte=since).order_by("-night", "-id")

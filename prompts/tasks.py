@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from prompts.services import optimiser_work, optimising, scheduling, serving, standing, suite_runs, testing
+from prompts.services import drift, optimiser_work, optimising, scheduling, serving, standing, suite_runs, testing
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -47,3 +47,9 @@ def run_optimiser(run_id: int) -> None:
 def sweep_optimiser_runs() -> None:
     """Have somebody take up the improvements that nobody works on."""
     optimiser_work.sweep()
+
+
+@shared_task(name=drift.WATCH_TASK)
+def watch_drift() -> None:
+    """Begin and judge the nightly runs on what is live."""
+    drift.watch()

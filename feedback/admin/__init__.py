@@ -7,5 +7,15 @@ from feedback.admin.judges import JudgeAdmin
 from feedback.admin.metrics import MetricAdmin
 from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
+from feedback.admin.replays import ReplayAdmin
 
-__all__ = ["CommentAdmin", "FeedbackAdmin", "JudgeAdmin", "MetricAdmin", "PrivacyAdmin", "RoundAdmin", "disliked"]
+__all__ = [
+    "CommentAdmin",
+    "FeedbackAdmin",
+    "JudgeAdmin",
+    "MetricAdmin",
+    "PrivacyAdmin",
+    "ReplayAdmin",
+    "RoundAdmin",
+    "disliked",
+]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from experiments.services.forgetting import rename_unit
 from feedback.models import Feedback, FeedbackChange, FeedbackReceipt
-from feedback.services import inbox
+from feedback.services import inbox, replaying
 from promptlab.accounts.access import SYSTEM, Principal, require
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
@@ -46,6 +46,8 @@ def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
             ratings=_erase_ratings(team.pk, unit_id, name),
             experiment_rows=rename_unit(team.pk, unit_id, name),
         )
+        while replaying.forget_purged():
+            continue
         if erased.messages or erased.ratings or erased.experiment_rows:
             record(actor, "unit.erased", team, team_id=team.pk, after=asdict(erased))
     return erased

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -10,12 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from feedback.models import Care, Feedback, Label, Note, SavedCase
+from feedback.services.asking import case_of, turns_before
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import Membership, User
 from promptlab.audit.recorder import record
-from promptlab.chat.models import Message
 from promptlab.lib.errors import Invalid
-from promptlab.llm import KINDS, Masks, without_values
 from prompts.checks.cases import Case
 from prompts.models import Suite, SuiteCase
 from prompts.services import suites
@@ -24,8 +23,6 @@ CARE = "prompt.comment"
 LONGEST_LABEL = 40
 MOST_LABELS = 20
 LONGEST_NOTE = 10_000
-MOST_TURNS = 20
-"""Messages of a conversation that go into a case: the newest before the answer."""
 
 
 def assign(actor: Principal, rating: Feedback, person: User | None) -> None:
@@ -126,26 +123,13 @@ def _settle(actor: Principal, rating: Feedback, is_settled: bool) -> None:
 
 def _case(rating: Feedback, name: str) -> Case:
     answer = rating.message
-    rows = Message.objects.filter(conversation_id=answer.conversation_id, pk__lt=answer.pk).exclude(content="")
-    turns = list(rows.filter(role__in=("user", "assistant")).order_by("-pk")[:MOST_TURNS])[::-1]
-    expected = rating.text or (answer.content if rating.value == 1 else "")
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            told = without_values(value, Masks(KINDS))
-            return told.replace(answer.unit_id, "customer") if answer.unit_id else told
-        if isinstance(value, Mapping):
-            return {key: clean(one) for key, one in value.items()}
-        return [clean(one) for one in value] if isinstance(value, list) else value
-
-    said: dict[str, Any] = {
-        "name": name.strip() or f"Comment {rating.pk}",
-        "variables": clean(answer.variables),
-        "messages": [{"role": turn.role, "content": clean(turn.content)} for turn in turns],
-        "expected": clean(expected),
-        "tags": ["comment", "liked" if rating.value == 1 else "disliked"],
-    }
-    return Case.from_json(said)
+    return case_of(
+        answer,
+        turns_before([answer])[answer.pk],
+        name=name.strip() or f"Comment {rating.pk}",
+        expected=rating.text or (answer.content if rating.value == 1 else ""),
+        tags=["comment", "liked" if rating.value == 1 else "disliked"],
+    )
 
 
 def _locked(rating: Feedback) -> Care:

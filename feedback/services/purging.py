@@ -10,6 +10,7 @@ from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
 from feedback.models import Feedback, FeedbackChange, FeedbackReceipt, Label, Metric, Note, Privacy
+from feedback.services import replaying
 from promptlab import llm
 from promptlab.chat.models import Retention
 from promptlab.chat.services import purging
@@ -35,6 +36,7 @@ def tidy_texts(now: datetime | None = None) -> int:
             changed += _mask_messages(row)
     for retention in Retention.objects.all():
         changed += _purge_ratings(retention.team_id, moment - timedelta(days=retention.days))
+    changed += replaying.forget_purged()
     if changed:
         log.info("texts_tidied", rows=changed)
     return changed

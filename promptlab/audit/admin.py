@@ -146,6 +146,8 @@ SENTENCES: dict[str, Any] = {
     "optimiser.resumed": _("went on with the work on a better text: %(what)s"),
     "suggestion.accepted": _("saved a suggested text as v%(version)s: %(what)s"),
     "suggestion.discarded": _("discarded a suggested text: %(what)s"),
+    "replay.requested": _("replayed rated answers: %(what)s"),
+    "replay.cases_saved": _("made %(cases)s cases of what differs: %(what)s"),
     "messages.repriced": _("re-priced answers of %(what)s"),
     "repricing.asked": _("asked to have answers re-priced: %(what)s"),
 }
@@ -156,7 +158,7 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
         _("Prompts and versions"),
         ("prompt.", "version.", "draft.", "comment.", "collection.", "tag.", "rating.", "favourite.", "secret."),
     ),
-    "suites": (_("Test suites"), ("suite.",)),
+    "suites": (_("Test suites"), ("suite.", "replay.")),
     "suggestions": (_("Suggested texts"), ("optimiser.", "suggestion.")),
     "comments": (_("Comments of users"), ("inbox.", "annotation.", "judge.")),
     "experiments": (_("Experiments"), ("experiment.", "ramp.")),

@@ -162,6 +162,7 @@ class MailKind(models.TextChoices):
     EXPERIMENT_ENDED = "experiment_ended", _("An experiment of mine ends")
     RAMP_MOVED = "ramp_moved", _("A gradual launch of mine takes a step, or waits for somebody")
     WEBHOOK_OFF = "webhook_off", _("A webhook of a team that I administer is switched off, because it fails")
+    DRIFTED = "drifted", _("What is live of mine answers worse than before, though nobody changed it")
     BUDGET_NEAR = "budget_near", _("Most of a budget of a team that I administer is spent")
 
 

@@ -1,10 +1,23 @@
 """Editors' pages about prompts. One file per noun; importing registers."""
 
-from prompts.admin import collection, deployment, field, planning, prompt, reviewing, suite_runs, suites, tag, version
+from prompts.admin import (
+    collection,
+    deployment,
+    drift,
+    field,
+    planning,
+    prompt,
+    reviewing,
+    suite_runs,
+    suites,
+    tag,
+    version,
+)
 
 __all__ = [
     "collection",
     "deployment",
+    "drift",
     "field",
     "planning",
     "prompt",

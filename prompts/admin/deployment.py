@@ -211,6 +211,14 @@ class RulesForm(HouseForm):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("Nothing goes live there that is worse by them than what is live."),
     )
+    drift_budget_usd = forms.DecimalField(
+        label=_("Run them every night on what is live, for at most so many dollars a night"),
+        min_value=0,
+        max_value=environments.MOST_A_NIGHT,
+        max_digits=10,
+        decimal_places=4,
+        help_text=_("It finds models that changed behind a text that did not. 0: nothing is run."),
+    )
 
     def __init__(self, *args: Any, environment: Environment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -218,7 +226,7 @@ class RulesForm(HouseForm):
         fields: dict[str, Any] = self.fields
         fields["suites"].choices = [(name, name) for name in names]
         if not fields["suites"].choices:
-            del self.fields["suites"]
+            del self.fields["suites"], self.fields["drift_budget_usd"]
 
 
 class FreezeForm(HouseForm):
@@ -277,7 +285,7 @@ class EnvironmentAdmin(HouseAdmin):
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show an environment with its freezes, and what it asks for to change."""
-        names = ("is_protected", "approvals_needed", "four_eyes", "position")
+        names = ("is_protected", "approvals_needed", "four_eyes", "position", "drift_budget_usd")
         initial = {**{name: getattr(thing, name) for name in names}, "suites": thing.suite_names}
         form = RulesForm(sent(request), initial=initial, environment=thing)
         if request.method == "POST":
@@ -291,6 +299,10 @@ class EnvironmentAdmin(HouseAdmin):
             (_("Apps ask for"), self.apps_name(thing)),
             (_("Moves so far"), self.moves(thing)),
             (_("What is live"), self.live_link(thing)),
+            (
+                _("Nightly runs"),
+                link(f"{page_of('goldenrun_changelist')}?environment={thing.name}", _("See what they found")),
+            ),
         ]
         windows = FreezeWindow.objects.filter(environment=thing, ends_at__gt=timezone.now())
         return self.form_page(

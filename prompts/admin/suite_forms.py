@@ -42,6 +42,7 @@ NAMES = {
     "cost": _("Cost at most (US dollars)"),
     "similarity": _("Letters like the expected answer"),
     "judge": _("Another prompt judges it"),
+    "preferred": _("As good as the expected answer, says a model"),
 }
 
 

@@ -21,6 +21,7 @@ from prompts.models import (
     Collection,
     Comment,
     DeploymentEvent,
+    GoldenRun,
     MetadataField,
     MetadataValue,
     OptimiserRun,
@@ -222,6 +223,17 @@ class ImprovementFilter(filters.FilterSet):
 
     class Meta:
         model = OptimiserRun
+        fields: list[str] = []
+
+
+class DriftFilter(filters.FilterSet):
+    environment = filters.CharFilter(field_name="environment__name")
+    suite = filters.CharFilter(field_name="suite__name")
+    prompt_name = filters.CharFilter(field_name="version__prompt__name")
+    verdict = filters.ChoiceFilter(choices=GoldenRun.Verdict.choices)
+
+    class Meta:
+        model = GoldenRun
         fields: list[str] = []
 
 

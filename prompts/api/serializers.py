@@ -301,4 +301,7 @@ class EnvironmentOut(serializers.ModelSerializer[Environment]):
 
     class Meta:
         model = Environment
-        fields = ["id", "name", "position", "revision", "is_protected", "approvals_needed", "four_eyes", "suites"]
+        fields = [
+            "id", "name", "position", "revision", "is_protected", "approvals_needed", "four_eyes", "drift_budget_usd",
+            "suites",
+        ]  # fmt: skip

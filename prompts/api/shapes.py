@@ -94,6 +94,13 @@ class RulesIn(serializers.Serializer[Any]):
     approvals_needed = serializers.IntegerField(required=False, min_value=0, max_value=10)
     four_eyes = serializers.BooleanField(required=False)
     position = serializers.IntegerField(required=False, min_value=0, max_value=1000)
+    drift_budget_usd = serializers.DecimalField(
+        required=False,
+        max_digits=10,
+        decimal_places=4,
+        min_value=0,
+        help_text="The most that a night's runs of these suites on what is live may cost together. 0: none are run.",
+    )
     suites = serializers.ListField(
         child=serializers.CharField(max_length=100),
         required=False,

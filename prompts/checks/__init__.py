@@ -6,7 +6,21 @@
 from prompts.checks.bounded import decide
 from prompts.checks.deciding import Answer, Outcome
 from prompts.checks.judging import JUDGE, read_verdict
-from prompts.checks.kinds import KINDS, checked
+from prompts.checks.kinds import ASKED, KINDS, checked
+from prompts.checks.preferring import PREFERRED, read_preferences
 from prompts.checks.statistics import p_of_drop, wilson
 
-__all__ = ["JUDGE", "KINDS", "Answer", "Outcome", "checked", "decide", "p_of_drop", "read_verdict", "wilson"]
+__all__ = [
+    "ASKED",
+    "JUDGE",
+    "KINDS",
+    "PREFERRED",
+    "Answer",
+    "Outcome",
+    "checked",
+    "decide",
+    "p_of_drop",
+    "read_preferences",
+    "read_verdict",
+    "wilson",
+]

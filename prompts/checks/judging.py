@@ -20,21 +20,23 @@ def read_verdict(text: str, least: float) -> Outcome:
 
     Anything else is undecided: words around the object, a score in words, a scale of one's own.
     """
+    said = object_in(text)
+    score = said.get("score") if said is not None else None
+    if said is None or not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
+        return Outcome(None, 'The judge did not answer {"score": 0 to 1, "reason": "..."}.')
+    return Outcome(score >= least, _reason(said), float(score))
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """Return the object of JSON that a text is, perhaps in a fence; None for anything else."""
     fenced = _FENCE.match(text.strip())
     try:
         said = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
-        return _unreadable()
-    score = said.get("score") if isinstance(said, dict) else None
-    if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
-        return _unreadable()
-    return Outcome(score >= least, _reason(said), float(score))
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _reason(said: dict[str, Any]) -> str:
     reason = said.get("reason", "")
     return reason[:MAX_REASON] if isinstance(reason, str) else ""
-
-
-def _unreadable() -> Outcome:
-    return Outcome(None, 'The judge did not answer {"score": 0 to 1, "reason": "..."}.')

@@ -150,5 +150,12 @@ KINDS: Final[Mapping[str, Mapping[str, Option]]] = {
         "model": Option(_text(100, empty=True), default=""),
         "environment": Option(_text(36), default="production"),
     },
+    "preferred": {
+        "rubric": Option(_text(empty=True), default=""),
+        "least": Option(_share, default=0.5),
+        "model": Option(_text(100, empty=True), default=""),
+    },
 }
 """Each kind with its options. There is no check of the language: nothing at hand tells one surely from a sentence."""
+ASKED: Final[Mapping[str, int]] = {"judge": 1, "preferred": 2}
+"""The kinds that a model decides, with how often it is asked for one."""

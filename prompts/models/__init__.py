@@ -5,6 +5,7 @@ from prompts.models.collection import Collection, Tag
 from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
 from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating, Standing
+from prompts.models.golden import GoldenRun
 from prompts.models.optimising import OptimiserCall, OptimiserRun, Suggestion
 from prompts.models.prompt import Prompt
 from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
@@ -23,6 +24,7 @@ __all__ = [
     "Environment",
     "Favourite",
     "FreezeWindow",
+    "GoldenRun",
     "Mention",
     "MetadataField",
     "MetadataValue",

@@ -16,7 +16,10 @@ from prompts.querysets import DeploymentEventQuerySet, DeploymentQuerySet, Envir
 
 
 class Environment(models.Model):
-    """Where prompts are served. `revision` grows with every pointer move, experiment change and renaming of what is live."""
+    """Where prompts are served. `revision` grows with every pointer move, experiment change and renaming of what is live.
+
+    `drift_budget_usd`: the most that a night's runs of its test suites on what is live may cost together; 0: none are run.
+    """
 
     team = models.ForeignKey(Team, models.PROTECT, related_name="+", verbose_name=_("team"))
     name = models.CharField(_("name"), max_length=36)
@@ -25,6 +28,7 @@ class Environment(models.Model):
     is_protected = models.BooleanField(_("protected"), default=False)
     approvals_needed = models.PositiveSmallIntegerField(_("approvals needed"), default=1)
     four_eyes = models.BooleanField(_("four eyes"), default=True)
+    drift_budget_usd = models.DecimalField(_("for nightly runs"), max_digits=10, decimal_places=4, default=0)
 
     objects = EnvironmentQuerySet.as_manager()
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -22,6 +23,7 @@ from prompts.models import Environment, FreezeWindow, Suite, SuiteRequirement
 DEFAULTS = ("development", "staging", "production")
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,35}\Z")
 MOST_APPROVALS = 10
+MOST_A_NIGHT = 100_000
 
 
 def ensure_defaults(team_id: int) -> list[Environment]:
@@ -102,12 +104,16 @@ def named(team_id: int, name: str) -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What to change of an environment; None leaves it as it is. `suites`: all the test suites it asks for, by name."""
+    """What to change of an environment; None leaves it as it is. `suites`: all the test suites it asks for, by name.
+
+    `drift_budget_usd`: what a night's runs may cost together; 0 has none run.
+    """
 
     is_protected: bool | None = None
     approvals_needed: int | None = None
     four_eyes: bool | None = None
     position: int | None = None
+    drift_budget_usd: Decimal | None = None
     suites: Sequence[str] | None = None
 
 
@@ -116,6 +122,8 @@ def change_environment(actor: Principal, environment: Environment, rules: Rules)
     require(actor, "team.admin", environment.team_id)
     if rules.approvals_needed is not None and not 0 <= rules.approvals_needed <= MOST_APPROVALS:
         raise Invalid.field("approvals_needed", f"From 0 to {MOST_APPROVALS}.")
+    if rules.drift_budget_usd is not None and not 0 <= rules.drift_budget_usd <= MOST_A_NIGHT:
+        raise Invalid.field("drift_budget_usd", gettext_noop("It is a number of dollars, from 0 on."))
     with transaction.atomic():
         locked = lock(environment)
         said = {name: value for name, value in asdict(rules).items() if name != "suites"}
@@ -126,6 +134,9 @@ def change_environment(actor: Principal, environment: Environment, rules: Rules)
         locked.save(update_fields=list(wanted))
         if rules.suites is not None and (had := locked.suite_names) != sorted(set(rules.suites)):
             before["suites"], wanted["suites"] = had, _require_suites(locked, rules.suites)
+        for told in (before, wanted):
+            if "drift_budget_usd" in told:
+                told["drift_budget_usd"] = f"{told['drift_budget_usd']:f}"
         if wanted:
             record(actor, "environment.changed", locked, team_id=locked.team_id, before=before, after=wanted)
     return locked

@@ -13,6 +13,7 @@ from promptlab import llm
 from promptlab.lib.errors import DomainError
 from promptlab.llm.routes import masks_of, routes_for
 from prompts import rendering, snippets
+from prompts.checks import PREFERRED, preferring
 from prompts.checks.cases import Case, Check
 from prompts.models import SuiteRun, Version
 
@@ -35,14 +36,16 @@ class Asking:
         """Return the request for a case. Raises what `rendering.render` raises, ModelOff, ProviderNotReady."""
         return _request(self._team_id, messages_of(self._content, case), model, self._content, PURPOSE)
 
-    def verdict(self, check: Check, case: Case, answer: str) -> llm.CompletionRequest:
+    def verdict(self, check: Check, case: Case, answer: str, order: int = 0) -> llm.CompletionRequest:
         """Return the request to the judge of a check about an answer. Raises as `answer`."""
+        if check.kind == PREFERRED:
+            return _preference(self._team_id, check, case, answer, order)
         content = self._judges[check.options["prompt"]]
         said = {
             "answer": answer,
             "rubric": check.options["rubric"],
             "expected": case.expected,
-            "input": json.dumps([dict(case.variables), list(case.messages)], ensure_ascii=False),
+            "input": input_of(case),
         }
         return verdict_request(self._team_id, content, said, check.options["model"])
 
@@ -51,6 +54,18 @@ def verdict_request(team_id: int, content: Content, said: Mapping[str, str], mod
     """Return the request to a prompt that judges, with those of the texts that it asks for. Raises as `Asking.answer`."""
     asked = {name: value for name, value in said.items() if name in rendering.blanks_of(content)}
     return _request(team_id, messages_of(content, Case("judge", asked)), model or content.model, content, JUDGING)
+
+
+def input_of(case: Case) -> str:
+    """Return what was asked, as those who judge are told it."""
+    return json.dumps([dict(case.variables), list(case.messages)], ensure_ascii=False)
+
+
+def _preference(team_id: int, check: Check, case: Case, answer: str, order: int) -> llm.CompletionRequest:
+    said = {"input": input_of(case), "criteria": check.options["rubric"]}
+    asked = preferring.question(said, answer, case.expected, order=order)
+    messages = [llm.ChatMessage("system", preferring.INSTRUCTION), llm.ChatMessage("user", asked)]
+    return _request(team_id, messages, check.options["model"], Content(), JUDGING)
 
 
 def provider_of(team_id: int, model: str) -> str:

@@ -21,8 +21,8 @@ from promptlab.lib.queue import enqueue_on_commit
 from promptlab.llm.ceiling import worst_case
 from promptlab.llm.routes import routes_for
 from prompts import rendering, resolve, snippets
-from prompts.checks import JUDGE
-from prompts.checks.cases import Case, Check
+from prompts.checks import ASKED, JUDGE
+from prompts.checks.cases import Case, Check, checksum_of
 from prompts.checks.judging import BLANKS
 from prompts.errors import RunOver, SuiteNotReady, TooManyRuns
 from prompts.models import Environment, Suite, SuiteResult, SuiteRun, Version
@@ -55,6 +55,7 @@ class Wanted:
     environment: Environment | None = None
     budget_usd: Decimal | None = None
     note: str = ""
+    plan: Sequence[Case] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Estimate:
 
 def request_run(actor: Principal, suite: Suite, wanted: Wanted) -> SuiteRun:
     """Make a run with a row for every answer, and have a worker begin.
+
+    With `wanted.plan` it asks other cases than the suite's; it then counts nowhere as a run of the suite as it is.
 
     Raises SuiteNotReady naming the cases, Invalid naming the field, TooManyRuns, ModelOff, ProviderNotReady, and what
     `snippets.resolve` raises.
@@ -103,7 +106,11 @@ def estimate_run(actor: Principal, suite: Suite, wanted: Wanted) -> Estimate:
         for case in plan:
             request = asking.answer(case, model)
             longest = "x" * (CHARACTERS * settings.BUDGET_MAX_TOKENS)
-            judged = [asking.verdict(check, case, longest) for check in _judges(case)]
+            judged = [
+                asking.verdict(check, case, longest, order)
+                for check in case.checks
+                for order in range(ASKED.get(check.kind, 0))
+            ]
             for one in (request, *judged):
                 most = worst_case(one, suite.team_id)
                 is_known = is_known and most is not None
@@ -190,14 +197,15 @@ def _prepared(suite: Suite, wanted: Wanted) -> tuple[SuiteRun, list[Case]]:
     if suite.archived_at is not None:
         raise SuiteNotReady(suite=suite.name, problem="it is archived.")
     where = wanted.environment or named(suite.team_id, USUAL_ENVIRONMENT)
-    plan, models = plan_of(suite), _models(suite.team_id, version, wanted.models)
+    plan = plan_of(suite) if wanted.plan is None else list(wanted.plan)
+    models = _models(suite.team_id, version, wanted.models)
     resolved = snippets.resolve(version, where)
     _check_plan(suite, plan, resolved.content, len(models))
     budget = settings.SUITE_BUDGET_USD if wanted.budget_usd is None else wanted.budget_usd
     run = SuiteRun(
         suite=suite,
         suite_revision=suite.revision,
-        suite_checksum=suite.checksum,
+        suite_checksum=suite.checksum if wanted.plan is None else checksum_of(plan),
         version=version,
         version_checksum=version.checksum,
         environment=where,
@@ -205,7 +213,7 @@ def _prepared(suite: Suite, wanted: Wanted) -> tuple[SuiteRun, list[Case]]:
         snippets=resolved.ids,
         judges=judges_now(plan, suite.team_id),
         plan=[case.to_dict() for case in plan],
-        max_calls=len(models) * sum(case.repeats * (1 + len(_judges(case))) for case in plan),
+        max_calls=len(models) * sum(case.repeats * _calls(case) for case in plan),
         budget_nanousd=_nano(Decimal(str(budget))),
     )
     return run, plan
@@ -256,10 +264,15 @@ def _judges(case: Case) -> list[Check]:
     return [check for check in case.checks if check.kind == JUDGE]
 
 
+def _calls(case: Case) -> int:
+    """Return how many calls one answer to a case takes at most, with those of its judges."""
+    return 1 + sum(ASKED.get(check.kind, 0) for check in case.checks)
+
+
 def _calls_of(run: SuiteRun, rows: Any) -> int:
     """Return how many calls asking these rows again takes."""
     plan = plan_from(run)
-    return sum(1 + len(_judges(plan[place])) for place in rows.values_list("place", flat=True))
+    return sum(_calls(plan[place]) for place in rows.values_list("place", flat=True))
 
 
 def _nano(usd: Decimal) -> int:

@@ -11,7 +11,7 @@ from promptlab.accounts.models import User
 from promptlab.hooks.models import MailKind
 from promptlab.hooks.services import mailing
 from promptlab.hooks.services.mailing import Page, tell
-from prompts.models import Comment, DeploymentEvent, Prompt, ReviewDecision, ScheduledDeployment, Version
+from prompts.models import Comment, DeploymentEvent, GoldenRun, Prompt, ReviewDecision, ScheduledDeployment, Version
 
 
 def who_see(prompt: Prompt, people: Iterable[int | None]) -> list[int]:
@@ -77,6 +77,25 @@ def of_failed_plan(planned: ScheduledDeployment, reason: str) -> None:
     people = [planned.user_id or planned.prompt.owner_id]
     facts = {"environment": planned.environment.name, "reason": reason}
     _on(SYSTEM, MailKind.PLAN_FAILED, people, planned.version, **facts)
+
+
+def of_drift(found: GoldenRun) -> None:
+    """Tell the prompt's owner, the version's author and who puts live that what is live there became worse by itself."""
+    version, prompt = found.version, found.version.prompt
+    people = {prompt.owner_id, version.author_id, *mailing.holders("prompt.deploy", prompt.team_id)}
+    tell(
+        SYSTEM,
+        MailKind.DRIFTED,
+        who_see(prompt, people),
+        prompt.team_id,
+        Page("prompts_suiterun_change", found.run_id or 0),
+        prompt=prompt.title,
+        version=version.number,
+        environment=found.environment.name,
+        suite=found.suite.name,
+        before=round(100 * (found.rate_before or 0)),
+        after=round(100 * (found.rate_after or 0)),
+    )
 
 
 def _say(actor: Principal, kind: MailKind, people: Iterable[int | None], comment: Comment) -> None:

@@ -32,7 +32,7 @@ from promptlab.lib.queue import enqueue_on_commit
 from promptlab.llm import pricing
 from promptlab.llm.ceiling import worst_case
 from prompts import checks
-from prompts.checks import JUDGE, Answer, Outcome
+from prompts.checks import ASKED, JUDGE, PREFERRED, Answer, Outcome, preferring
 from prompts.checks.cases import Case
 from prompts.comparing import shares
 from prompts.models import SuiteResult, SuiteRun
@@ -151,7 +151,8 @@ class _Job:
     most: int | None
     answer: Answer | None = None
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list)
-    to_judge: deque[int] = field(default_factory=deque)
+    to_judge: deque[tuple[int, int]] = field(default_factory=deque)
+    judged: list[str] = field(default_factory=list)
     cost_usd: Decimal | None = Decimal(0)
     changes: dict[str, Any] = field(default_factory=dict)
 
@@ -303,8 +304,7 @@ class _Work:
             }
             self._decide(job, completion, priced.cost_usd)
         else:
-            check = job.case.checks[job.to_judge.popleft()]
-            job.outcomes.append((check.kind, checks.read_verdict(completion.text, check.options["least"])))
+            self._judged(job, completion.text)
         return priced.cost_usd
 
     def _decide(self, job: _Job, completion: llm.Completion, cost_usd: Decimal | None) -> None:
@@ -312,10 +312,26 @@ class _Work:
         cost = None if cost_usd is None else float(cost_usd)
         job.answer = Answer(completion.text, job.case.expected, completion.latency_ms, cost)
         for place, check in enumerate(job.case.checks):
-            if check.kind == JUDGE:
-                job.to_judge.append(place)
+            same = check.kind == PREFERRED and preferring.settled(
+                job.answer.text, job.case.expected, check.options["least"]
+            )
+            if same:
+                job.outcomes.append((check.kind, same))
+            elif check.kind in ASKED:
+                job.to_judge += [(place, order) for order in range(ASKED[check.kind])]
             else:
                 job.outcomes.append((check.kind, checks.decide(check.kind, check.options, job.answer)))
+
+    def _judged(self, job: _Job, said: str) -> None:
+        """Note what a judge said; of two answers it says it in both orders, and only then it counts."""
+        place, order = job.to_judge.popleft()
+        check = job.case.checks[place]
+        job.judged.append(said)
+        if check.kind == JUDGE:
+            job.outcomes.append((check.kind, checks.read_verdict(said, check.options["least"])))
+        elif order:
+            first, second = job.judged[-2:]
+            job.outcomes.append((check.kind, checks.read_preferences(first, second, check.options["least"])))
 
     def _next(self, job: _Job) -> _Job | None:
         """Write the row; return the job if a judge has to be asked about it, with the money for that reserved."""
@@ -333,9 +349,10 @@ class _Work:
     def _to_judge(self, job: _Job) -> bool:
         """Put the question to the next judge into the job; False, with what the row comes to, when it cannot be asked."""
         assert job.answer is not None
-        check = job.case.checks[job.to_judge[0]]
+        place, order = job.to_judge[0]
+        check = job.case.checks[place]
         try:
-            request = self._asking.verdict(check, job.case, job.answer.text)
+            request = self._asking.verdict(check, job.case, job.answer.text, order)
         except DomainError as error:
             job.changes |= {"state": Row.ERROR, "problem": error.detail[:300]}
             return False

@@ -13,8 +13,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 
 from experiments.services import ramping
+from feedback.services import replaying
 from feedback.services.ingest import NewRating, accept
 from feedback.services.metrics import declare_metric
+from feedback.services.replaying import ReplayPlan
 from promptlab import urls
 from promptlab.accounts.access import OF_SCOPE, SYSTEM, Scope
 from promptlab.accounts.models import Membership, Team
@@ -174,6 +176,11 @@ CALLS = [
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
+    Call("GET", "/replays", "prompt.read", is_own=True),
+    Call("POST", "/replays", "prompt.write", {"prompt": "parting"}),
+    Call("POST", "/replays/estimate", "prompt.write", {"prompt": "parting"}),
+    Call("GET", "/replays/{replay}", "prompt.read"),
+    Call("POST", "/replays/{replay}/cases", "prompt.write"),
     Call("GET", "/privacy", "team.admin", is_own=True),
     Call("PUT", "/privacy", "team.admin", {"masked": ["email"], "keeps_text": True}, is_own=True),
     Call("POST", "/units/erase", "team.admin", {"unit_id": "customer-1"}, is_own=True),
@@ -240,6 +247,7 @@ CALLS = [
     Call("POST", "/suites/basics/estimate", "prompt.write", {"prompt": "greeting"}),
     Call("POST", "/suites/basics/runs", "prompt.write", {"prompt": "greeting"}),
     Call("GET", "/runs", "prompt.read", is_own=True),
+    Call("GET", "/drift", "prompt.read", is_own=True),
     Call("GET", "/runs/{run}", "prompt.read"),
     Call("POST", "/runs/{run}/cancel", "prompt.write"),
     Call("POST", "/runs/{run}/go-on", "prompt.write"),
@@ -288,7 +296,15 @@ def ids(cast: Cast) -> dict[str, Any]:
         **_answering(cast),
         "budget": set_budget(SYSTEM, cast.team, of=prompt, period="month", limit_usd=Decimal(5)).pk,
         **_tested(cast, prompt),
+        "replay": _replayed(cast),
     }
+
+
+def _replayed(cast: Cast) -> int:
+    """Return a replay that waits."""
+    version = newest(make_prompt(cast.team, title="Parting"))
+    accept(SYSTEM, NewRating(str(make_message(version, variables={"name": "x"}).uid), -1))
+    return replaying.request_replay(SYSTEM, version, ReplayPlan()).pk
 
 
 def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:

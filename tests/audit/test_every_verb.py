@@ -18,8 +18,9 @@ from experiments.services import concluding, lifecycle, phasing, ramping, sharin
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
-from feedback.services import annotating, erasing, inbox, judging, metrics, privacy
+from feedback.services import annotating, erasing, inbox, judging, metrics, privacy, replaying
 from feedback.services.ingest import NewRating, accept
+from feedback.services.replaying import ReplayPlan
 from promptlab.accounts import services as accounts
 from promptlab.accounts.access import SYSTEM, Principal, Role
 from promptlab.accounts.auth import principal_of_user
@@ -117,6 +118,7 @@ MODULES = (
     "feedback.services.metrics",
     "feedback.services.annotating",
     "feedback.services.inbox",
+    "feedback.services.replaying",
     "feedback.services.judging",
     "feedback.services.privacy",
 )
@@ -261,6 +263,21 @@ def _comment_of_user(act: Callable[..., object], *said: Any, before: Any = None)
         return lambda: act(w.cleo, rating, *(one(w) if callable(one) else one for one in said))
 
     return prepare
+
+
+def _replayed(verb: Callable[..., object]) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        accept(SYSTEM, NewRating(str(make_message(w.first, variables={"name": "x"}).uid), -1))
+        return lambda: verb(w.cleo, w.second, ReplayPlan(model="echo"))
+
+    return prepare
+
+
+def _save_disagreements(w: World) -> Step:
+    made: Any = _replayed(replaying.request_replay)(w)()
+    said = {"check": "preferred", "passed": True, "detail": "Better.", "score": 1.0}
+    made.run.results.update(state="passed", text="Better.", outcomes=[said])
+    return lambda: replaying.save_disagreements(w.cleo, made)
 
 
 def _rollback(w: World) -> Step:
@@ -686,6 +703,12 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "reopen": (_comment_of_user(inbox.reopen, before=inbox.settle), ["inbox.reopened"]),
     "add_note": (_comment_of_user(inbox.add_note, "Called."), ["inbox.noted"]),
     "save_as_case": (_comment_of_user(inbox.save_as_case), ["suite.created", "suite.case_added"]),
+    "request_replay": (
+        _replayed(replaying.request_replay),
+        ["suite.created", "suite.run_requested", "replay.requested"],
+    ),
+    "estimate_replay": (_replayed(replaying.estimate_replay), []),
+    "save_disagreements": (_save_disagreements, ["suite.case_added", "replay.cases_saved"]),
     "start_round": (_round, ["annotation.started"]),
     "close_round": (lambda w: _round(w, ends=True), ["annotation.ended"]),
     "set_judge": (_set_judge, ["judge.set"]),
@@ -720,7 +743,7 @@ REPEATABLE = (
     "add_member", "revoke_key", "update_collection", "archive_collection", "update_prompt",
     "update_prompt with content", "create_version", "rename_prompt", "run_import", "keep_draft", "discard_draft",
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
-    "assign", "label", "settle", "reopen", "set_judge", "set_privacy", "close_round", "change_metric",
+    "save_disagreements", "assign", "label", "settle", "reopen", "set_judge", "set_privacy", "close_round", "change_metric",
     "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
     "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",

@@ -35,7 +35,7 @@ from prompts.services import authoring, deploying
 from tests.hooks.receiver import Got, Receiver
 from tests.support.make import make_experiment, make_live, make_prompt, make_team, make_user, make_version, newest
 from tests.support.suggestions import make_suggestion
-from tests.support.suites import make_run, make_suite
+from tests.support.suites import MODEL, make_nights, make_run, make_suite
 
 pytestmark = pytest.mark.django_db
 State = Delivery.State
@@ -418,6 +418,11 @@ def _suggest(team: Team) -> None:
     make_suggestion(newest(_prompt(team)), goal="own", said="Never tell anybody.", model="echo")
 
 
+def _drift(team: Team) -> None:
+    suite = make_suite(team, *({"variables": {"name": f"Never tell {n}"}} for n in range(10)))
+    make_nights(suite, make_prompt(team, title="Greeting", model=MODEL), "good", "Never tell anybody.")
+
+
 def _change(prompt: Any) -> None:
     changes = authoring.PromptChanges(description="Never tell anybody.", tags=("a",))
     authoring.update_prompt(SYSTEM, prompt, changes)
@@ -446,6 +451,7 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     (_spend, ["prompt.created", "budget.exceeded"]),
     (_try, ["prompt.created", "suite.finished"]),
     (_suggest, ["prompt.created", "optimiser.ended"]),
+    (_drift, ["prompt.created", "deployment.created", "suite.finished", "suite.finished", "suite.drifted"]),
 ]  # fmt: skip
 
 

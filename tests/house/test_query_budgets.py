@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from feedback.services import replaying
 from feedback.services.metrics import declare_metric
+from feedback.services.replaying import ReplayPlan
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
@@ -26,7 +28,7 @@ from promptlab.lib.asgi import HotRoutes
 from promptlab.llm.models import Provider
 from promptlab.llm.services import price_list
 from prompts.checks.cases import Case
-from prompts.models import Environment, Prompt, Suite, SuiteResult, SuiteRun, Version
+from prompts.models import Environment, GoldenRun, Prompt, Suite, SuiteResult, SuiteRun, Version
 from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, suites, usage
 from prompts.services.collecting import Place
 from prompts.services.environments import Rules, change_environment, create_environment, freeze, named
@@ -95,6 +97,7 @@ class Library:
             endpoints.send_test(SYSTEM, make_delivery(self.team).endpoint)
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
             self._test()
+            self._replay()
 
     def _test(self) -> None:
         """Add a suite, a case and a run with another answer, and have an environment ask for it."""
@@ -105,7 +108,17 @@ class Library:
         run = SuiteRun.objects.get(pk=self.ids["run"])
         SuiteResult.objects.create(run=run, place=case.pk, case_name=case.name, model="echo", state="passed")
         names = Environment.objects.get(team=self.team, name="preview-acme").suite_names
-        change_environment(SYSTEM, named(self.team.pk, "preview-acme"), Rules(suites=[*names, suite.name]))
+        where = change_environment(SYSTEM, named(self.team.pk, "preview-acme"), Rules(suites=[*names, suite.name]))
+        GoldenRun.objects.create(
+            environment=where, suite=suite, version=newest(self.prompt), night=timezone.now().date()
+        )
+
+    def _replay(self) -> int:
+        """Rate answers, replay them, and return the replay's id."""
+        version = newest(make_prompt(self.team))
+        for _ in range(2):
+            self._rate(make_message(version, variables={"name": "x"}))
+        return replaying.request_replay(SYSTEM, version, ReplayPlan()).pk
 
     def _talk(self) -> int:
         """Say and plan something; return the plan's id."""
@@ -178,6 +191,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     suite = make_suite(team)
     ids["case"], ids["run"] = suite.cases.get().pk, make_run(suite, newest(prompt), "echo").pk
     change_environment(SYSTEM, named(team.pk, "preview-acme"), Rules(suites=[suite.name]))
+    ids["replay"] = found._replay()
     assert (second.number, experiment.key) == (2, "shorter")
     found.grow()
     api.get("/environments")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from promptlab.accounts.access import SYSTEM
@@ -13,9 +15,12 @@ from promptlab.llm.providers import registry
 from promptlab.llm.providers.base import Finish
 from promptlab.llm.types import CompletionRequest, Delta, FinishReason, Usage
 from prompts.checks.cases import Case, Check, checks_from
-from prompts.models import Suite, SuiteRun, Version
-from prompts.services import suites, testing
+from prompts.models import GoldenRun, Prompt, Suite, SuiteRun, Version
+from prompts.services import drift, suites, testing
+from prompts.services.environments import Rules as EnvironmentRules
+from prompts.services.environments import change_environment
 from prompts.services.suite_runs import Wanted, request_run
+from tests.support.make import make_live, newest
 
 MODEL = "rules"
 GOOD = Check("contains", {"values": ["good"], "any": False, "ignore_case": True})
@@ -67,3 +72,21 @@ def answering(answer: Callable[[CompletionRequest], str] | str, name: str = MODE
     finally:
         registry.unregister(name)
         resilience.breakers.clear()
+
+
+def make_nights(suite: Suite, prompt: Prompt, *answers: Callable[[CompletionRequest], str] | str) -> list[GoldenRun]:
+    """Return what nights found of what is live in Production, whose model answers so each night."""
+    where = change_environment(
+        SYSTEM, make_live(newest(prompt)), EnvironmentRules(suites=[suite.name], drift_budget_usd=Decimal(1))
+    )
+    found = []
+    for night, answer in enumerate(answers):
+        with answering(answer):
+            assert drift.begin(date(2026, 1, 1) + timedelta(days=night)) == 1
+            golden = GoldenRun.objects.get(environment=where, night=date(2026, 1, 1) + timedelta(days=night))
+            assert golden.run_id is not None
+            testing.work_on(golden.run_id)
+        assert drift.settle() == 1
+        golden.refresh_from_db()
+        found.append(golden)
+    return found

@@ -36,6 +36,7 @@ TYPES = (
     "budget.exceeded",
     "suite.finished",
     "optimiser.ended",
+    "suite.drifted",
 )
 """What can be asked for: exactly what happens somewhere in the house (tests/hooks/test_sending.py)."""
 MAX_BYTES = 18_000

@@ -1,0 +1,108 @@
+"""Reads: what a replay came to. How the new answers compare with those that were rated, and which of them flipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from feedback.models import Replay, ReplayItem
+from feedback.stats import p_of_even
+from prompts.checks import PREFERRED, wilson
+from prompts.checks.preferring import BETTER, NEITHER, WORSE
+from prompts.models import SuiteResult, SuiteRun
+
+SURE: Final = 0.05
+Verdict = Literal["waiting", "better", "worse", "open"]
+State = SuiteResult.State
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One rated answer, as it was kept, and what the version says now. `score`: 1 better, 0 worse, 0.5 neither; None: not known."""
+
+    item: ReplayItem
+    result: SuiteResult
+    before: str
+    score: float | None
+    reason: str
+
+    @property
+    def flip(self) -> Literal["", "mended", "broken"]:
+        """`mended`: disliked then, better now. `broken`: liked then, worse now."""
+        if self.score == BETTER and not self.item.is_up:
+            return "mended"
+        return "broken" if self.score == WORSE and self.item.is_up else ""
+
+    @property
+    def is_disagreement(self) -> bool:
+        """Whether the judge finds one of the two answers better."""
+        return self.score in (BETTER, WORSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The answers that were liked, or those that were not."""
+
+    asked: int
+    better: int
+    same: int
+    worse: int
+    undecided: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What it came to. `share`: better among those that differ, with its 95 % range (Wilson); `p`: of chance alone.
+
+    Shares are of this sample, which holds more dislikes than traffic does.
+    """
+
+    downs: Side
+    ups: Side
+    verdict: Verdict
+    share: float | None
+    low: float
+    high: float
+    p: float
+    items: Sequence[Replayed]
+
+    @property
+    def mended(self) -> int:
+        return sum(one.flip == "mended" for one in self.items)
+
+    @property
+    def broken(self) -> int:
+        return sum(one.flip == "broken" for one in self.items)
+
+
+def found(replay: Replay) -> Found:
+    """Return what a replay came to so far, flips first: three queries."""
+    results = {row.place: row for row in SuiteResult.objects.filter(run=replay.run_id)}
+    rows = ReplayItem.objects.filter(replay=replay).select_related("feedback")
+    plan = SuiteRun.objects.values_list("plan", flat=True).get(pk=replay.run_id)
+    items = [_replayed(item, results[item.place], plan[item.place]["expected"]) for item in rows]
+    better = sum(one.score == BETTER for one in items)
+    worse = sum(one.score == WORSE for one in items)
+    share, p = better / (better + worse) if better + worse else None, p_of_even(better, worse)
+    verdict: Verdict = "open"
+    if replay.run.is_open:
+        verdict = "waiting"
+    elif p < SURE:
+        verdict = "better" if better > worse else "worse"
+    order = {"broken": 0, "mended": 1, "": 2}
+    shown = sorted(items, key=lambda one: (order[one.flip], not one.is_disagreement, one.item.place))
+    sides = [_side([one for one in items if one.item.is_up is is_up]) for is_up in (False, True)]
+    return Found(*sides, verdict, share, *wilson(better, better + worse), p, shown)
+
+
+def _replayed(item: ReplayItem, result: SuiteResult, before: str) -> Replayed:
+    said = next((one for one in result.outcomes if one["check"] == PREFERRED), None)
+    is_judged = said is not None and result.state in (State.PASSED, State.FAILED)
+    score = said["score"] if said is not None and is_judged else None
+    return Replayed(item, result, before, score, said["detail"] if said is not None else result.problem)
+
+
+def _side(items: Sequence[Replayed]) -> Side:
+    counts = [sum(one.score == score for one in items) for score in (BETTER, NEITHER, WORSE)]
+    return Side(len(items), *counts, undecided=len(items) - sum(counts))
