@@ -50,6 +50,7 @@ WORK = [
     (_("Annotation"), "admin:feedback_annotationround_changelist"),
     (_("Judges"), "admin:feedback_judge_changelist"),
     (_("Replays"), "admin:feedback_replay_changelist"),
+    (_("Searches"), "admin:prompts_search_changelist"),
     (_("Models"), "admin:llm_languagemodel_changelist"),
 ]
 ADMINISTRATION = [

@@ -8,6 +8,7 @@ from feedback.admin.metrics import MetricAdmin
 from feedback.admin.privacy import PrivacyAdmin
 from feedback.admin.ratings import FeedbackAdmin
 from feedback.admin.replays import ReplayAdmin
+from feedback.admin.searches import SearchAdmin
 
 __all__ = [
     "CommentAdmin",
@@ -17,5 +18,6 @@ __all__ = [
     "PrivacyAdmin",
     "ReplayAdmin",
     "RoundAdmin",
+    "SearchAdmin",
     "disliked",
 ]

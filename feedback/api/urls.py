@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from feedback.api import export, metrics, privacy, replays, usage, views
+from feedback.api import export, metrics, privacy, replays, searches, usage, views
 
 HOT = [*export.ROUTES]
 """Answered by `promptlab.asgi` before Django; named here, so that the API's description knows them in every process."""
@@ -16,6 +16,8 @@ urlpatterns = [
     re_path(r"^replays/estimate/?$", replays.ReplayEstimate.as_view()),
     re_path(r"^replays/(?P<pk>\d{1,18})/?$", replays.ReplayDetail.as_view()),
     re_path(r"^replays/(?P<pk>\d{1,18})/cases/?$", replays.ReplayCases.as_view()),
+    re_path(r"^searches/?$", searches.SearchList.as_view()),
+    re_path(r"^searches/(?P<pk>\d{1,18})/?$", searches.SearchDetail.as_view()),
     re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
     re_path(r"^feedback/metrics/?$", metrics.MetricList.as_view()),
     re_path(r"^feedback/metrics/(?P<pk>\d{1,18})/?$", metrics.MetricDetail.as_view()),

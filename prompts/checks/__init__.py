@@ -7,7 +7,7 @@ from prompts.checks.bounded import decide
 from prompts.checks.deciding import Answer, Outcome
 from prompts.checks.judging import JUDGE, read_verdict
 from prompts.checks.kinds import ASKED, KINDS, checked
-from prompts.checks.preferring import PREFERRED, read_preferences
+from prompts.checks.preferring import PREFERRED, read_preferences, settled
 from prompts.checks.statistics import p_of_drop, wilson
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "p_of_drop",
     "read_preferences",
     "read_verdict",
+    "settled",
     "wilson",
 ]

@@ -6,7 +6,7 @@ from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
 from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating, Standing
 from prompts.models.golden import GoldenRun
-from prompts.models.optimising import OptimiserCall, OptimiserRun, Suggestion
+from prompts.models.optimising import OptimiserCall, OptimiserRun, Search, Suggestion
 from prompts.models.prompt import Prompt
 from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
 from prompts.models.schedule import FreezeWindow, ScheduledDeployment
@@ -37,6 +37,7 @@ __all__ = [
     "ReviewDecision",
     "ReviewRequest",
     "ScheduledDeployment",
+    "Search",
     "SearchDocument",
     "ServingProcess",
     "ServingStep",

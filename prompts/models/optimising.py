@@ -26,6 +26,7 @@ class OptimiserRun(Run):
 
     class Kind(models.TextChoices):
         SUGGESTION = "suggestion", _("Suggestion")
+        SEARCH = "search", _("Search")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     version = models.ForeignKey(Version, models.PROTECT, related_name="+", verbose_name=_("version"))
@@ -49,6 +50,15 @@ class OptimiserRun(Run):
 
     def __str__(self) -> str:
         return gettext("%(kind)s for %(version)s") % {"kind": self.get_kind_display(), "version": self.version}
+
+
+class Search(OptimiserRun):
+    """A run whose text evolves against a test suite, as its pages show it."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("search")
+        verbose_name_plural = _("searches")
 
 
 class OptimiserCall(models.Model):

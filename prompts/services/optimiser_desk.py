@@ -86,6 +86,10 @@ class Desk:
             raise end
         return [self._known[key] for key, _ in wanted]
 
+    def is_known(self, key: str) -> bool:
+        """Tell whether something was asked by this key already."""
+        return key in self._known
+
     def progress(self, done: int, total: int | None = None, **found: Any) -> None:
         """Say how far the run is, and what it has come to so far. Raises Gone."""
         said = {"done": done, **({"total": total} if total is not None else {}), **({"found": found} if found else {})}

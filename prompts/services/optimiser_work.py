@@ -19,7 +19,7 @@ from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
 from prompts.models import OptimiserCall, OptimiserRun
-from prompts.services import suggesting
+from prompts.services import searching, suggesting
 from prompts.services.optimiser_desk import Desk, SliceOver
 from prompts.services.optimising import RUN_TASK
 from prompts.services.running import BROKE, Gone, Hold, NoRoom
@@ -28,7 +28,7 @@ from prompts.services.suite_caller import Caller
 log = get_logger(__name__)
 SWEEP_TASK: Final = "prompts.sweep_optimiser_runs"
 Kind, State, CallState = OptimiserRun.Kind, OptimiserRun.State, OptimiserCall.State
-KINDS: Final[Mapping[str, Callable[[Desk], None]]] = {Kind.SUGGESTION: suggesting.work}
+KINDS: Final[Mapping[str, Callable[[Desk], None]]] = {Kind.SUGGESTION: suggesting.work, Kind.SEARCH: searching.work}
 """What each kind does. It may be called again from its beginning; it ends by returning, or by raising DomainError."""
 _working = threading.Lock()
 """One run at a time in a process: the others of its threads have ratings and deployments to look after."""

@@ -128,12 +128,12 @@ def accept_suggestion(
         locked = _undecided(suggestion)
         run = locked.run
         source, suggested = run.version.content, content_from(locked)
-        content = _with_parts(source, _parts_said(suggested, text, messages))
+        content = with_parts(source, _parts_said(suggested, text, messages))
         differs = difference(source, content)
         if differs and not with_other_placeholders:
             raise PlaceholdersDiffer(problem=differs.sentence)
         share = diff.share_changed(readable(suggested), readable(content))
-        said = message or _provenance(run, share)
+        said = message or _provenance(locked, share)
         prompt = run.version.prompt
         version, is_new = authoring.create_version(
             actor, prompt, checked(content), message=said[:500], allow_secret=allow_secret
@@ -180,14 +180,14 @@ def work(desk: Desk) -> None:
 def judged(run: OptimiserRun, call: OptimiserCall) -> dict[str, Any]:
     """Return what an answer comes to: the values of its suggestion's row."""
     source = run.version.content
-    parts = _parts(source)
+    parts = parts_of(source)
     row: dict[str, Any] = {"model": call.model, "state": State.REJECTED}
     if call.is_cut_off:
         return {**row, "problem": "The answer was cut off: it was longer than the model may answer."}
     answer = meta_prompts.read(call.text, meta_prompts.tag_for(parts), len(parts))
     if answer is None:
         return {**row, "problem": "The answer does not have the form that was asked for."}
-    content = _with_parts(source, answer.parts)
+    content = with_parts(source, answer.parts)
     row |= {"text": content.text, "messages": [part.to_dict() for part in content.messages]}
     row["changes"] = list(answer.changes)
     if [one.strip() for one in answer.parts] == [one.strip() for one in parts]:
@@ -236,7 +236,7 @@ def checked(content: Content) -> Content:
 
 def readable(content: Content) -> str:
     """Return all texts of a content, one below the other."""
-    return "\n\n".join(_parts(content))
+    return "\n\n".join(parts_of(content))
 
 
 def _prepared(wanted: Wanted) -> OptimiserRun:
@@ -275,7 +275,7 @@ def _prepared(wanted: Wanted) -> OptimiserRun:
 def _question(run: OptimiserRun, before: Sequence[tuple[str, str]]) -> llm.CompletionRequest:
     """Return what the model is asked; `before` are answers that could not be used, each with what was wrong."""
     content = run.version.content
-    parts, team_id = _parts(content), run.version.prompt.team_id
+    parts, team_id = parts_of(content), run.version.prompt.team_id
     tag = meta_prompts.tag_for(parts)
     asked = meta_prompts.framed(run.plan["instruction"], [braced(one) for one in placeholders(content)], tag)
     messages = [llm.ChatMessage("system", asked), llm.ChatMessage("user", meta_prompts.written(parts, tag))]
@@ -293,14 +293,14 @@ def _question(run: OptimiserRun, before: Sequence[tuple[str, str]]) -> llm.Compl
     )
 
 
-def _parts(content: Content) -> list[str]:
+def parts_of(content: Content) -> list[str]:
     """Return the texts of a content that are rewritten, in their order."""
     if content.type != "chat":
         return [content.text]
     return [part.content for part in content.messages if not part.placeholder]
 
 
-def _with_parts(content: Content, parts: Sequence[str]) -> Content:
+def with_parts(content: Content, parts: Sequence[str]) -> Content:
     """Return a content with other texts in the places of its own."""
     if content.type != "chat":
         return replace(content, text=parts[0])
@@ -311,7 +311,7 @@ def _with_parts(content: Content, parts: Sequence[str]) -> Content:
 
 def _parts_said(suggested: Content, text: str | None, messages: Sequence[Mapping[str, Any]] | None) -> list[str]:
     """Return the texts that a person sent, else those that were suggested. Raises Invalid when they are not as many."""
-    own = _parts(suggested)
+    own = parts_of(suggested)
     if suggested.type != "chat":
         return own if text is None else [text]
     if messages is None:
@@ -322,9 +322,10 @@ def _parts_said(suggested: Content, text: str | None, messages: Sequence[Mapping
     return said
 
 
-def _provenance(run: OptimiserRun, share: float) -> str:
+def _provenance(suggestion: Suggestion, share: float) -> str:
+    run = suggestion.run
     edited = f", {share:.0%} edited by hand" if share else ""
-    return f"Suggested by {run.model} ({run.goal}){edited}"
+    return f"Suggested by {suggestion.model} ({run.goal or run.kind}){edited}"
 
 
 def _undecided(suggestion: Suggestion) -> Suggestion:

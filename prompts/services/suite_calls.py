@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.conf import settings
 from promptlab_sdk.kernel.spec import Content, Message
@@ -24,13 +24,16 @@ HISTORY: Final = ("history", "messages")
 
 
 class Asking:
-    """Makes the requests of one run. Made once: the version's text with its snippets, and the judges', are read here."""
+    """Makes the requests for one text, with its snippets in their places, and for the prompts that judge."""
 
-    def __init__(self, run: SuiteRun) -> None:
-        self._team_id = run.suite.team_id
-        self._content = snippets.resolve_pinned(run.version, run.snippets).content
-        judges = Version.objects.select_related("prompt").in_bulk(list(run.judges.values()))
-        self._judges = {name: judges[pk].content for name, pk in run.judges.items()}
+    def __init__(self, team_id: int, content: Content, judges: Mapping[str, Content]) -> None:
+        self._team_id, self._content, self._judges = team_id, content, judges
+
+    @classmethod
+    def of(cls, run: SuiteRun) -> Self:
+        """Return what makes the requests of a run."""
+        content = snippets.resolve_pinned(run.version, run.snippets).content
+        return cls(run.suite.team_id, content, judging(run.judges))
 
     def answer(self, case: Case, model: str) -> llm.CompletionRequest:
         """Return the request for a case. Raises what `rendering.render` raises, ModelOff, ProviderNotReady."""
@@ -48,6 +51,12 @@ class Asking:
             "input": input_of(case),
         }
         return verdict_request(self._team_id, content, said, check.options["model"])
+
+
+def judging(ids: Mapping[str, int]) -> dict[str, Content]:
+    """Return the texts of the prompts that judge, by name; `ids` are those of their versions."""
+    judges = Version.objects.select_related("prompt").in_bulk(list(ids.values()))
+    return {name: judges[pk].content for name, pk in ids.items()}
 
 
 def verdict_request(team_id: int, content: Content, said: Mapping[str, str], model: str = "") -> llm.CompletionRequest:

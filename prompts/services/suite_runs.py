@@ -101,7 +101,7 @@ def estimate_run(actor: Principal, suite: Suite, wanted: Wanted) -> Estimate:
     """
     require(actor, "prompt.write", suite.team_id)
     run, plan = _prepared(suite, wanted)
-    asking, total, is_known = Asking(run), 0, True
+    asking, total, is_known = Asking.of(run), 0, True
     for model in run.asked_models:
         for case in plan:
             request = asking.answer(case, model)
@@ -200,7 +200,7 @@ def _prepared(suite: Suite, wanted: Wanted) -> tuple[SuiteRun, list[Case]]:
     plan = plan_of(suite) if wanted.plan is None else list(wanted.plan)
     models = _models(suite.team_id, version, wanted.models)
     resolved = snippets.resolve(version, where)
-    _check_plan(suite, plan, resolved.content, len(models))
+    check_plan(suite, plan, resolved.content, len(models))
     budget = settings.SUITE_BUDGET_USD if wanted.budget_usd is None else wanted.budget_usd
     run = SuiteRun(
         suite=suite,
@@ -213,7 +213,7 @@ def _prepared(suite: Suite, wanted: Wanted) -> tuple[SuiteRun, list[Case]]:
         snippets=resolved.ids,
         judges=judges_now(plan, suite.team_id),
         plan=[case.to_dict() for case in plan],
-        max_calls=len(models) * sum(case.repeats * _calls(case) for case in plan),
+        max_calls=len(models) * sum(case.repeats * calls_to(case) for case in plan),
         budget_nanousd=_nano(Decimal(str(budget))),
     )
     return run, plan
@@ -231,7 +231,8 @@ def _models(team_id: int, version: Version, asked: Sequence[str]) -> list[str]:
     return names
 
 
-def _check_plan(suite: Suite, plan: Sequence[Case], content: Any, models: int) -> None:
+def check_plan(suite: Suite, plan: Sequence[Case], content: Any, models: int) -> None:
+    """Raise SuiteNotReady naming the cases that a content cannot be asked, or that nothing is held against."""
     if not plan:
         raise SuiteNotReady(suite=suite.name, problem="it has no cases.")
     if models * sum(case.repeats for case in plan) > MAX_RESULTS:
@@ -264,7 +265,7 @@ def _judges(case: Case) -> list[Check]:
     return [check for check in case.checks if check.kind == JUDGE]
 
 
-def _calls(case: Case) -> int:
+def calls_to(case: Case) -> int:
     """Return how many calls one answer to a case takes at most, with those of its judges."""
     return 1 + sum(ASKED.get(check.kind, 0) for check in case.checks)
 
@@ -272,7 +273,7 @@ def _calls(case: Case) -> int:
 def _calls_of(run: SuiteRun, rows: Any) -> int:
     """Return how many calls asking these rows again takes."""
     plan = plan_from(run)
-    return sum(_calls(plan[place]) for place in rows.values_list("place", flat=True))
+    return sum(calls_to(plan[place]) for place in rows.values_list("place", flat=True))
 
 
 def _nano(usd: Decimal) -> int:

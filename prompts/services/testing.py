@@ -163,7 +163,7 @@ class _Work:
     def __init__(self, run: SuiteRun, lease: str, caller: Caller) -> None:
         self._run, self._lease, self._caller = run, lease, caller
         self._team_id = run.suite.team_id
-        self._plan, self._asking = plan_from(run), Asking(run)
+        self._plan, self._asking = plan_from(run), Asking.of(run)
         self._jobs: dict[Future[llm.Completion], _Job] = {}
         self._busy: Counter[str] = Counter()
         self._waiting: dict[str, deque[SuiteResult]] = defaultdict(deque)

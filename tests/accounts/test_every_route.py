@@ -24,6 +24,7 @@ from promptlab.chat.services.budgeting import set_budget
 from promptlab.chat.services.external import receipt_of
 from promptlab.llm.services import price_list
 from prompts.models import Environment, Prompt
+from prompts.services.searching import SearchWanted, request_search
 from tests.support.api import Api
 from tests.support.cast import Cast
 from tests.support.make import (
@@ -176,6 +177,9 @@ CALLS = [
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
+    Call("GET", "/searches", "prompt.read", is_own=True),
+    Call("POST", "/searches", "prompt.write", {"prompt": "parting", "suite": "many"}),
+    Call("GET", "/searches/{search}", "prompt.read"),
     Call("GET", "/replays", "prompt.read", is_own=True),
     Call("POST", "/replays", "prompt.write", {"prompt": "parting"}),
     Call("POST", "/replays/estimate", "prompt.write", {"prompt": "parting"}),
@@ -296,15 +300,17 @@ def ids(cast: Cast) -> dict[str, Any]:
         **_answering(cast),
         "budget": set_budget(SYSTEM, cast.team, of=prompt, period="month", limit_usd=Decimal(5)).pk,
         **_tested(cast, prompt),
-        "replay": _replayed(cast),
+        **_replayed(cast),
     }
 
 
-def _replayed(cast: Cast) -> int:
-    """Return a replay that waits."""
+def _replayed(cast: Cast) -> dict[str, Any]:
+    """Return a replay and a search that wait."""
     version = newest(make_prompt(cast.team, title="Parting"))
     accept(SYSTEM, NewRating(str(make_message(version, variables={"name": "x"}).uid), -1))
-    return replaying.request_replay(SYSTEM, version, ReplayPlan()).pk
+    replay = replaying.request_replay(SYSTEM, version, ReplayPlan())
+    search = request_search(SYSTEM, SearchWanted(version, make_suite(cast.team, {}, {}, {}, {}, name="many")))
+    return {"replay": replay.pk, "search": search.pk}
 
 
 def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from experiments.services import concluding, lifecycle, phasing, ramping, sharin
 from experiments.services.concluding import Conclusion
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
-from feedback.services import annotating, erasing, inbox, judging, metrics, privacy, replaying
+from feedback.services import annotating, erasing, evolving, inbox, judging, metrics, privacy, replaying
 from feedback.services.ingest import NewRating, accept
 from feedback.services.replaying import ReplayPlan
 from promptlab.accounts import services as accounts
@@ -50,6 +50,7 @@ from prompts.services import (
     porting,
     reviewing,
     scheduling,
+    searching,
     suggesting,
     suite_gate,
     suite_runs,
@@ -58,6 +59,7 @@ from prompts.services import (
 )
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
+from prompts.services.searching import SearchWanted
 from prompts.services.suggesting import Wanted as Wish
 from prompts.services.suite_runs import Wanted
 from tests.support.cast import Cast
@@ -118,7 +120,9 @@ MODULES = (
     "feedback.services.metrics",
     "feedback.services.annotating",
     "feedback.services.inbox",
+    "feedback.services.evolving",
     "feedback.services.replaying",
+    "prompts.services.searching",
     "feedback.services.judging",
     "feedback.services.privacy",
 )
@@ -271,6 +275,10 @@ def _replayed(verb: Callable[..., object]) -> Callable[[World], Step]:
         return lambda: verb(w.cleo, w.second, ReplayPlan(model="echo"))
 
     return prepare
+
+
+def _search(verb: Callable[..., object]) -> Callable[[World], Step]:
+    return lambda w: _of(w, verb, SearchWanted(w.second, make_suite(w.cast.team, {}, {}, {}, {})))
 
 
 def _save_disagreements(w: World) -> Step:
@@ -709,6 +717,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     ),
     "estimate_replay": (_replayed(replaying.estimate_replay), []),
     "save_disagreements": (_save_disagreements, ["suite.case_added", "replay.cases_saved"]),
+    "request_search": (_search(searching.request_search), ["optimiser.requested"]),
+    "request_evolution": (_search(evolving.request_evolution), ["optimiser.requested"]),
     "start_round": (_round, ["annotation.started"]),
     "close_round": (lambda w: _round(w, ends=True), ["annotation.ended"]),
     "set_judge": (_set_judge, ["judge.set"]),

@@ -28,10 +28,11 @@ from promptlab.lib.asgi import HotRoutes
 from promptlab.llm.models import Provider
 from promptlab.llm.services import price_list
 from prompts.checks.cases import Case
-from prompts.models import Environment, GoldenRun, Prompt, Suite, SuiteResult, SuiteRun, Version
+from prompts.models import Environment, GoldenRun, Prompt, Suggestion, Suite, SuiteResult, SuiteRun, Version
 from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, suites, usage
 from prompts.services.collecting import Place
 from prompts.services.environments import Rules, change_environment, create_environment, freeze, named
+from prompts.services.searching import SearchWanted, request_search
 from tests.support.api import Api
 from tests.support.asgi import call
 from tests.support.make import (
@@ -118,6 +119,10 @@ class Library:
         version = newest(make_prompt(self.team))
         for _ in range(2):
             self._rate(make_message(version, variables={"name": "x"}))
+        suite = make_suite(self.team, {}, {}, {}, {}, name=f"suite-{next(_numbers)}")
+        search = request_search(SYSTEM, SearchWanted(version, suite))
+        Suggestion.objects.create(run=search, facts={"score": 1.0, "passed": 1, "of": 1}, saved_version=version)
+        self.ids.setdefault("search", search.pk)
         return replaying.request_replay(SYSTEM, version, ReplayPlan()).pk
 
     def _talk(self) -> int:
