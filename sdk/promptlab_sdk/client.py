@@ -135,7 +135,7 @@ class Client:
         rating: dict[str, JSON] = {"metric": metric, "value": value, "id": key}
         if isinstance(answer, Rendered):
             rating["receipt"] = answer.prompt.receipt
-            user = user or answer.prompt.unit_id
+            user = user or answer.prompt.counted_unit
         else:
             rating["message_id"] = answer
         more = {"comment": comment, "user": user, "answer_id": answer_id}

@@ -149,7 +149,7 @@ class Core:
 
     def expose(self, shown: Rendered, answer_id: str | None, figures: Mapping[str, JSON]) -> None:
         """Report that a unit was shown this; once per process, unless it is an answer of its own or has figures."""
-        receipt, unit_id = shown.prompt.receipt, shown.prompt.unit_id
+        receipt, unit_id = shown.prompt.receipt, shown.prompt.counted_unit
         if not receipt or not (unit_id or answer_id):
             return
         if answer_id is None and not figures and self._is_remembered((receipt, unit_id)):

@@ -35,7 +35,8 @@ class Prompt:
     `environment` and `revision` are None for a pinned version and for a fallback, which belong to no environment.
     `plain` is the parsed text of a prompt that needs nothing but its blanks filled; `ask` fills by the server what only
     it can fill. `receipt` says, signed by the server, what this is; empty when nobody signed. `is_forced`: the unit is on the
-    experiment's list for trying it out, and is not counted.
+    experiment's list for trying it out, and is not counted. `dealt_unit`: who was dealt, where the experiment deals by an
+    attribute and not by `unit_id`.
     """
 
     spec: PromptSpec
@@ -49,11 +50,17 @@ class Prompt:
     ask: Ask | None = None
     receipt: str = ""
     is_forced: bool = False
+    dealt_unit: str | None = None
+
+    @property
+    def counted_unit(self) -> str | None:
+        """Whom exposures and ratings are counted for."""
+        return self.dealt_unit or self.unit_id
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the parsed text and the connection behind in copies and pickles: they cannot travel."""
         known = (self.spec, self.source, self.environment, self.revision, self.variant, self.unit_id, self.experiment)
-        return Prompt, (*known, None, None, self.receipt, self.is_forced)
+        return Prompt, (*known, None, None, self.receipt, self.is_forced, self.dealt_unit)
 
     @property
     def name(self) -> str:
@@ -236,12 +243,14 @@ class Rendered(str):
         """
         prompt = self.prompt
         selector = prompt.environment or (str(prompt.version) if prompt.version else "")
+        attribute = prompt.experiment.unit_attribute if prompt.experiment else ""
         reference = {"id": prompt.name, "variables": template.texts(prompt.variables, self.variables)}
         return {
             "model": f"prompt:{prompt.name}@{selector}" if selector else f"prompt:{prompt.name}",
             "extra_body": {
                 "prompt": {**reference, **({"version": selector} if selector else {})},
                 **({"user": prompt.unit_id} if prompt.unit_id else {}),
+                **({"metadata": {attribute: prompt.dealt_unit}} if attribute and prompt.dealt_unit else {}),
             },
         }
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from promptlab_sdk.kernel.assignment import assign
+from promptlab_sdk.kernel.assignment import assign, unit_of
 from promptlab_sdk.kernel.spec import JSON, Delivery, PromptSpec
 from promptlab_sdk.kernel.template import Template
 from promptlab_sdk.prompt import Ask, Origin, Prompt, plain_template
@@ -26,8 +26,8 @@ class Ready:
     __slots__ = (
         "_served",
         "ask",
+        "asks_attributes",
         "delivery",
-        "has_condition",
         "is_split",
         "plain",
         "plain_by_variant",
@@ -42,7 +42,8 @@ class Ready:
         """
         self.delivery = delivery
         self.is_split = delivery.experiment is not None
-        self.has_condition = delivery.experiment is not None and bool(delivery.experiment.condition)
+        experiment = delivery.experiment
+        self.asks_attributes = experiment is not None and bool(experiment.condition or experiment.unit_attribute)
         self.without_unit = without_unit
         self.ask = ask
         self.prompt = self._prompt(delivery.prompt, "cache", plain_template(delivery.prompt.content))
@@ -55,7 +56,7 @@ class Ready:
 
     def serve(self, origin: Origin, unit_id: str | None, attributes: Mapping[str, JSON] | None = None) -> Prompt:
         """Return what this unit is served, or everybody when it is None. `attributes`: what a condition is about."""
-        if origin != "cache" or (attributes and self.has_condition):
+        if origin != "cache" or (attributes and self.asks_attributes):
             return self._made(origin, unit_id, attributes)
         prompt = self._served.get(unit_id)
         if prompt is None:
@@ -84,6 +85,8 @@ class Ready:
             self._tell_once()
         prompt = self._prompt(found.variant.prompt, origin, self.plain_by_variant[found.variant.key])
         prompt.unit_id = unit_id
+        if experiment.unit_attribute:
+            prompt.dealt_unit = unit_of(experiment, unit_id, attributes)
         if found.assigned or found.is_forced:
             prompt.is_forced = found.is_forced
             prompt.variant = found.variant.key
@@ -104,7 +107,8 @@ class Ready:
             return
         self.without_unit.add((experiment.id, experiment.phase))
         log.warning(
-            "no unit_id given, serving the control: prompt=%s environment=%s experiment=%s",
+            "no %s given, serving the control: prompt=%s environment=%s experiment=%s",
+            experiment.unit_attribute or "unit_id",
             self.delivery.prompt.name,
             self.delivery.environment,
             experiment.key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -100,6 +101,23 @@ def test_a_condition_is_about_the_attributes_of_each_call(server: PromptServer, 
         assert prompts.get("test", unit_id="user-1", attributes={"plan": "pro"}, a="x").variant == expected
         assert prompts.get("test", unit_id="user-1", attributes={"plan": "free"}, a="x").variant is None
         assert prompts.fetch("test", unit_id="user-1").variant is None
+
+
+def test_an_attribute_may_be_dealt_instead_of_the_unit(server: PromptServer, prompts: Prompts) -> None:
+    experiment = replace(make_experiment(), unit_attribute="session_id")
+    server.deploy("test", "live {{a}}", experiment=experiment)
+    expected = assign(experiment, None, {"session_id": "s1"}).variant.key
+    for user in ("user-1", "user-2", None):
+        text = prompts.get("test", unit_id=user, attributes={"session_id": "s1"}, a="x")
+        assert (text.variant, text.prompt.unit_id) == (expected, user)
+        prompts.track(text)
+        prompts.feedback(text, "rating", 1)
+    assert text.gateway_args()["extra_body"]["metadata"] == {"session_id": "s1"}
+    assert prompts.get("test", unit_id="user-1", a="x").variant is None
+    assert prompts.flush()
+    sent = {request.path: request.body for request in server.requests if request.method == "POST"}
+    assert [one["unit_id"] for one in sent["/api/v1/exposures"]] == ["s1"]
+    assert pickle.loads(pickle.dumps(text.prompt)).counted_unit == "s1"
 
 
 def test_who_tries_it_out_gets_the_variant_and_is_reported_as_forced(server: PromptServer, prompts: Prompts) -> None:

@@ -170,6 +170,7 @@ def decisions() -> list[dict[str, Any]]:
     listed = {**for_de, "overrides": {high: "v1", "qa": "v1", "gone": "v7"}}
     alone = {**plain, "namespace": {"seed": OTHER_SEED, "ranges": [[0, 1000], [1000, 5000]]}}
     sticky = {**plain, "is_sticky": True}
+    by_session = {**plain, "unit_attribute": "session_id"}
     own = "v0" if slot(SEED, in_namespace) < 5000 else "v1"
     table: list[tuple[dict[str, Any], str, dict[str, Any], str | None, str, str]] = [
         (plain, low, {}, None, "v0", "split"),
@@ -195,6 +196,16 @@ def decisions() -> list[dict[str, Any]]:
         (plain, low, {}, "v1", "v0", "split"),
         ({**sticky, "namespace": alone["namespace"]}, outside, {}, "v1", "v1", "sticky"),
         ({**sticky, "overrides": {low: "v0"}}, low, {}, "v1", "v0", "override"),
+        (by_session, "anybody", {"session_id": low}, None, "v0", "split"),
+        (by_session, "", {"session_id": high}, None, "v0", "outside"),
+        (by_session, low, {}, None, "v0", "no_unit"),
+        (by_session, low, {"session_id": ""}, None, "v0", "no_unit"),
+        (by_session, low, {"session_id": 7}, None, "v0", "no_unit"),
+        (by_session, low, {"session_id": "s" * 201}, None, "v0", "no_unit"),
+        ({**by_session, "overrides": {"s1": "v1", low: "v1"}}, low, {"session_id": "s1"}, None, "v1", "override"),
+        ({**by_session, "overrides": {"s1": "v1"}}, "s1", {"session_id": low}, None, "v0", "split"),
+        ({**by_session, "is_sticky": True}, "", {"session_id": low}, "v1", "v1", "sticky"),
+        ({**by_session, "namespace": alone["namespace"]}, low, {"session_id": outside}, None, "v0", "namespace"),
     ]
     return [
         {"experiment": experiment, "unit_id": unit, "attributes": said, "kept": kept, "variant": key, "reason": why}

@@ -57,7 +57,7 @@ def assign(
     *,
     kept: str | None = None,
 ) -> Assignment:
-    """Return what `unit_id` is served. `attributes` are what the condition is about.
+    """Return what is served to whom `unit_of` names. `attributes` are what the condition is about.
 
     `kept`: the key of the variant that a sticky experiment has given it before. Raises what `check_unit_id` raises.
     """
@@ -65,6 +65,7 @@ def assign(
         return Assignment(experiment.control, False, None, "disabled")
     if experiment.condition and not matches(experiment.condition, attributes or NOTHING):
         return Assignment(experiment.control, False, None, "condition")
+    unit_id = unit_of(experiment, unit_id, attributes)
     if not unit_id:
         return Assignment(experiment.control, False, None, "no_unit")
     check_unit_id(unit_id)
@@ -81,6 +82,19 @@ def assign(
             if lo <= number < hi:
                 return Assignment(variant, True, number, "split")
     return Assignment(experiment.control, False, number, "outside")
+
+
+def unit_of(
+    experiment: ExperimentSpec, unit_id: str | None, attributes: Mapping[str, JSON] | None = None
+) -> str | None:
+    """Return who is dealt and counted: `unit_id`, or the value of the attribute that the experiment deals by.
+
+    None for nobody. A value that is no text, is empty or too long names nobody: numbers print differently elsewhere.
+    """
+    if not experiment.unit_attribute:
+        return unit_id or None
+    value = (attributes or NOTHING).get(experiment.unit_attribute)
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_UNIT_ID else None
 
 
 def _named(experiment: ExperimentSpec, key: str | None) -> VariantSpec | None:

@@ -201,7 +201,8 @@ class ExperimentSpec:
 
     `state` is "running", or "paused" (then everybody is served the control and nothing is recorded). `condition` says
     whom it is for (docs/spec/assignment.md), `overrides` which variant a unit gets for trying it out, uncounted. Units
-    keep what they had only where the server is asked, and `is_sticky`. The last four stand on the wire when they are set.
+    keep what they had only where the server is asked, and `is_sticky`. `unit_attribute` names the attribute whose value is
+    dealt; empty: the unit id. The last five stand on the wire when they are set.
     """
 
     id: int
@@ -214,6 +215,7 @@ class ExperimentSpec:
     overrides: Mapping[str, str] = field(default_factory=dict)
     namespace: NamespaceSpec | None = None
     is_sticky: bool = False
+    unit_attribute: str = ""
 
     @property
     def control(self) -> VariantSpec:
@@ -236,6 +238,8 @@ class ExperimentSpec:
             said["namespace"] = self.namespace.to_dict()
         if self.is_sticky:
             said["is_sticky"] = True
+        if self.unit_attribute:
+            said["unit_attribute"] = self.unit_attribute
         return said
 
     @classmethod
@@ -251,6 +255,7 @@ class ExperimentSpec:
             overrides={str(unit): str(key) for unit, key in (data.get("overrides") or {}).items()},
             namespace=NamespaceSpec.from_dict(data["namespace"]) if data.get("namespace") else None,
             is_sticky=bool(data.get("is_sticky")),
+            unit_attribute=str(data.get("unit_attribute") or ""),
         )
 
 
