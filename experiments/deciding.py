@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import F
-from promptlab_sdk.kernel.assignment import SLOTS, Assignment, assign, slot
+from promptlab_sdk.kernel.assignment import SLOTS, Assignment, assign, slot, unit_of
 from promptlab_sdk.kernel.spec import ExperimentSpec
 
 from experiments import receipts
@@ -28,20 +28,20 @@ class Step:
 
 def decide(experiment: ExperimentSpec, unit_id: str | None, attributes: Mapping[str, Any] | None = None) -> Assignment:
     """Return what a unit is served, where the server is asked: one query for a sticky experiment, else none."""
-    return assign(experiment, unit_id, attributes, kept=kept(experiment, unit_id))
+    return assign(experiment, unit_id, attributes, kept=kept(experiment, unit_of(experiment, unit_id, attributes)))
 
 
-def kept(experiment: ExperimentSpec, unit_id: str | None) -> str | None:
+def kept(experiment: ExperimentSpec, unit: str | None) -> str | None:
     """Return the variant that a sticky experiment gave this unit first since units were last dealt; None elsewhere."""
-    if not experiment.is_sticky or not unit_id:
+    if not experiment.is_sticky or not unit:
         return None
-    met = ExperimentUnit.objects.filter(experiment_id=experiment.id, unit_id=unit_id, is_multiple=False)
+    met = ExperimentUnit.objects.filter(experiment_id=experiment.id, unit_id=unit, is_multiple=False)
     met = met.filter(phase__gte=F("experiment__bucket_phase"))
     found: str | None = met.order_by("phase").values_list("variant__key", flat=True).first()
     return found
 
 
-def signed(experiment: Experiment, found: Assignment, unit_id: str) -> str | None:
+def signed(experiment: Experiment, found: Assignment, unit: str) -> str | None:
     """Return a receipt of what a unit is served now; None while nothing is live. One query, with names and variants read."""
     live = Deployment.objects.live().filter(prompt=experiment.prompt, environment=experiment.environment)
     pointer = live.select_related("version").first()
@@ -64,16 +64,16 @@ def signed(experiment: Experiment, found: Assignment, unit_id: str) -> str | Non
             environment_id=experiment.environment_id,
             revision=experiment.environment.revision,
             at=int(time.time()),
-            unit=receipts.pseudonym(experiment.team_id, unit_id),
+            unit=receipts.pseudonym(experiment.team_id, unit),
             **served,
         )
     )
 
 
-def steps(experiment: ExperimentSpec, unit_id: str, found: Assignment) -> list[Step]:
+def steps(experiment: ExperimentSpec, unit: str, found: Assignment) -> list[Step]:
     """Return the rules that were asked, the deciding one last."""
     asked = []
-    for rule, passed, decided in _sentences(experiment, unit_id, found):
+    for rule, passed, decided in _sentences(experiment, unit, found):
         has_decided = rule == RULES[found.reason]
         asked.append(Step(rule, has_decided, decided if has_decided else passed))
         if has_decided:
@@ -94,13 +94,13 @@ RULES = {
 """Reason -> the rule that gave it."""
 
 
-def _sentences(experiment: ExperimentSpec, unit_id: str, found: Assignment) -> list[tuple[str, str, str]]:
+def _sentences(experiment: ExperimentSpec, unit: str, found: Assignment) -> list[tuple[str, str, str]]:
     """Return each rule with what it says when it passes the question on, and when it decides."""
     variant = found.variant.key
     said = [
         ("state", "The experiment runs.", f"The experiment is {experiment.state}: everybody gets what is live."),
         _if(experiment.condition, "condition", "It is for this user.", "It is not for a user with these attributes."),
-        ("unit", "A user is named.", "Nobody is named: the control, uncounted."),
+        _of_unit(experiment),
         _if(experiment.overrides, "override", "The user is not on the list.", f"On the list for trying out {variant}."),
         _if(
             experiment.is_sticky, "sticky", "The user has had none of it yet.", f"The user keeps {variant}, as before."
@@ -110,7 +110,7 @@ def _sentences(experiment: ExperimentSpec, unit_id: str, found: Assignment) -> l
     if where is None:
         said.append(("namespace", NOT_SET, NOT_SET))
     else:
-        number = slot(where.seed, unit_id)
+        number = slot(where.seed, unit)
         said.append(
             (
                 "namespace",
@@ -122,6 +122,13 @@ def _sentences(experiment: ExperimentSpec, unit_id: str, found: Assignment) -> l
 
 
 NOT_SET = "Not set."
+
+
+def _of_unit(experiment: ExperimentSpec) -> tuple[str, str, str]:
+    if not experiment.unit_attribute:
+        return "unit", "A user is named.", "Nobody is named: the control, uncounted."
+    name = experiment.unit_attribute
+    return "unit", f"{name} is dealt, and is named.", f"{name} is dealt, and is no text here: the control, uncounted."
 
 
 def _if(is_set: object, rule: str, passed: str, decided: str) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop as _
 
-from promptlab.lib.errors import Conflict, Invalid, NotFound
+from promptlab.lib.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class ExperimentNotFound(NotFound):
@@ -48,6 +48,11 @@ class NamespaceTaken(Conflict):
     detail = _("In namespace {namespace} others have these slots: {taken}. Choose free ones, or end them first.")
 
 
+class NamespaceFull(Conflict):
+    code = "namespace_full"
+    detail = _("Only {free} % of {namespace} is free. Ask for less of it, or end an experiment there.")
+
+
 class RunByRamp(Conflict):
     code = "run_by_ramp"
     detail = _("A gradual launch decides who gets what here. End it first.")
@@ -61,6 +66,36 @@ class ModelOff(Conflict):
 class ConcludedAlready(Conflict):
     code = "concluded_already"
     detail = _("This experiment was concluded already: {outcome}. Set up another one to ask again.")
+
+
+class SecondPersonNeeded(Conflict):
+    code = "second_person_needed"
+    detail = _("The numbers say otherwise ({verdict}). Ask another person to approve this conclusion.")
+
+
+class AskedAlready(Conflict):
+    code = "asked_already"
+    detail = _("{asker} has asked for a conclusion. Another person approves or refuses it first.")
+
+
+class NobodyNeeded(Conflict):
+    code = "nobody_needed"
+    detail = _("The numbers do not speak against this conclusion. Conclude it yourself.")
+
+
+class NotAskedAnyMore(Conflict):
+    code = "not_asked_any_more"
+    detail = _("This was decided already: {state}.")
+
+
+class OtherPersonNeeded(Forbidden):
+    code = "other_person_needed"
+    detail = _("{asker} has asked for this. Somebody else, who is signed in as a person, decides it.")
+
+
+class RequestNotFound(NotFound):
+    code = "conclusion_request_not_found"
+    detail = _("Nobody has asked for a conclusion {request}.")
 
 
 class NotAVersion(Conflict):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Q
 from django.utils import timezone
-from promptlab_sdk.kernel.assignment import Assignment, assign
+from promptlab_sdk.kernel.assignment import Assignment, assign, unit_of
 from promptlab_sdk.kernel.spec import Content, Delivery, ExperimentSpec, PromptSpec
 
 from experiments.deciding import decide
@@ -62,7 +62,7 @@ class Place:
 class Evaluation:
     """What a unit gets and why. `prompt` None: nothing is live, and the application uses its own default.
 
-    `phase` None: the experiment serves nobody now.
+    `phase` None: the experiment serves nobody now. `unit`: who was dealt, and is to be named with the receipt.
     """
 
     place: Place
@@ -71,10 +71,15 @@ class Evaluation:
     prompt: PromptSpec | None
     phase: int | None = None
     is_forced: bool = False
+    unit: str = ""
 
 
 class UnitMissing(Exception):
-    """The experiment splits its units, and nobody was named."""
+    """The experiment splits its units, and nobody was named. `attribute`: whose value it deals; empty: the unit id."""
+
+    def __init__(self, attribute: str = "") -> None:
+        super().__init__()
+        self.attribute = attribute
 
 
 _places: OrderedDict[tuple[int, str], Place] = OrderedDict()
@@ -111,13 +116,16 @@ async def aevaluate(team_id: int, place: Place, unit_id: str, attributes: Mappin
         _places.pop((team_id, place.key), None)  # It may have other variants: whoever asks next reads them.
     found = await _adecide(experiment, unit_id, attributes)
     if found.reason == "no_unit":
-        raise UnitMissing
-    variant = found.variant
-    return Evaluation(place, REASONS[found.reason], variant.key, variant.prompt, experiment.phase, found.is_forced)
+        raise UnitMissing(experiment.unit_attribute)
+    variant, unit = found.variant, ""
+    if experiment.unit_attribute and (found.assigned or found.is_forced):
+        unit = unit_of(experiment, unit_id, attributes) or ""
+    reason = REASONS[found.reason]
+    return Evaluation(place, reason, variant.key, variant.prompt, experiment.phase, found.is_forced, unit)
 
 
 async def _adecide(experiment: ExperimentSpec, unit_id: str, attributes: Mapping[str, Any]) -> Assignment:
-    if experiment.is_sticky and unit_id:
+    if experiment.is_sticky and unit_of(experiment, unit_id, attributes):
         return await run_db(decide, experiment, unit_id, attributes)
     return assign(experiment, unit_id, attributes)
 

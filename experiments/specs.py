@@ -47,6 +47,7 @@ def experiment_spec(variants: Sequence[Variant], specs: Mapping[int, PromptSpec]
         overrides=experiment.overrides,
         namespace=_namespace(experiment),
         is_sticky=experiment.is_sticky,
+        unit_attribute=experiment.unit_attribute,
     )
 
 

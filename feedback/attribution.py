@@ -69,4 +69,4 @@ def observation_of(rating: Feedback) -> Observation | None:
     served = served_by(rating.message)
     if served is None or not (ratings or ups):
         return None
-    return Observation(served, rating.message.unit_id, rating.updated_at, ratings=ratings, ups=ups)
+    return Observation(served, rating.message.counted_unit, rating.updated_at, ratings=ratings, ups=ups)

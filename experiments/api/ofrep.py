@@ -58,7 +58,7 @@ async def evaluate(request: Request, principal: Principal) -> Response:
     try:
         return json_response(_success(await aevaluate(team_id, place, unit_id, attributes)), headers=VARY)
     except UnitMissing as error:
-        raise Failure(400, "TARGETING_KEY_MISSING", NO_UNIT) from error
+        raise _nobody(error) from error
 
 
 async def evaluate_all(request: Request, principal: Principal) -> Response:
@@ -70,14 +70,23 @@ async def evaluate_all(request: Request, principal: Principal) -> Response:
     for place in await aplaces(team_id, environment):
         try:
             flags.append(_success(await aevaluate(team_id, place, unit_id, attributes)))
-        except UnitMissing:
-            flags.append(Failure(400, "TARGETING_KEY_MISSING", NO_UNIT).body(place.key))
+        except UnitMissing as error:
+            flags.append(_nobody(error).body(place.key))
     answer = json_response({"flags": flags})
     etag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", **VARY}
     if matches(request.headers.get("if-none-match", ""), etag):
         return Response(status=304, headers=headers)
     return replace(answer, headers={**answer.headers, **headers})
+
+
+def _nobody(error: UnitMissing) -> Failure:
+    """Return what to say where nobody was named whom the experiment could deal."""
+    if not error.attribute:
+        return Failure(400, "TARGETING_KEY_MISSING", NO_UNIT)
+    return Failure(
+        400, "INVALID_CONTEXT", f"The experiment splits by {error.attribute}: send it in context, as a text."
+    )
 
 
 def _success(found: Evaluation) -> Json:
@@ -88,6 +97,8 @@ def _success(found: Evaluation) -> Json:
         metadata["phase"] = found.phase
     if found.is_forced:
         metadata["forced"] = True
+    if found.unit:
+        metadata["unit_id"] = found.unit
     prompt = found.prompt
     if prompt is not None:
         said["value"] = {

@@ -34,7 +34,8 @@ class Namespace(models.Model):
 class Experiment(models.Model):
     """`seed` belongs to the phase, is random, and never changes in it: the same unit gets the same variant next year.
 
-    `condition`, `overrides` (variant keys by unit id) and `namespace_ranges` are what docs/spec/assignment.md says.
+    `condition`, `overrides` (variant keys by unit) and `namespace_ranges` are what docs/spec/assignment.md says;
+    `unit_attribute` names the attribute whose value is dealt, empty: the unit id.
     `bucket_version` counts how often all units were dealt anew; `bucket_phase` is the first phase since. `planned_size`:
     ratings of all variants together at which it shall be decided.
     `looks_at`: when its guard was asked last, or will be. `guarded_phase`: the phase in which the guard paused it.
@@ -76,6 +77,7 @@ class Experiment(models.Model):
     bucket_phase = models.PositiveIntegerField(default=1, editable=False)
     condition = models.JSONField(_("whom it is for"), default=dict, blank=True)
     overrides = models.JSONField(_("units that try it out"), default=dict, blank=True)
+    unit_attribute = models.CharField(_("what is dealt"), max_length=100, blank=True)
     is_sticky = models.BooleanField(_("units keep what they had"), default=False)
     namespace = models.ForeignKey(
         Namespace, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("namespace")

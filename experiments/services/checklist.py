@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from experiments.errors import AlreadyRunning, ControlNotLive, ModelOff
+from experiments.errors import AlreadyRunning, ControlNotLive, ModelOff, VariantsInvalid
 from experiments.models import Experiment, Variant
+from experiments.services import forecasting
 from promptlab.accounts.access import Principal
 from promptlab.lib.errors import Conflict, DomainError, Invalid
 from promptlab.llm.models import LanguageModel
@@ -17,15 +18,22 @@ from prompts.errors import PromptArchived
 from prompts.models import Deployment
 from prompts.services import deploying, policies
 
+LONGEST_DAYS = 60
+"""What takes longer than this is rarely seen to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One point. `code` is empty where it is met, otherwise the error's that starting would give."""
+    """One point. `code` is empty where it is met, otherwise the error's that starting would give.
+
+    What is not `is_blocking` is advice: it says what may disappoint later, and starting does not ask for it.
+    """
 
     point: str
     is_met: bool
     code: str
     detail: str
+    is_blocking: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,9 @@ class Asked:
 
 
 def checklist(experiment: Experiment, *, by: Principal) -> list[Item]:
-    """Return every point, met or not."""
+    """Return every point, met or not: those that starting asks for, then the advice."""
     asked = _asked(experiment, by)
-    return [_item(point, list(against(asked))) for point, against in POINTS.items()]
+    return [*(_item(point, list(against(asked))) for point, against in POINTS.items()), *_advice(experiment)]
 
 
 def require_ready(experiment: Experiment, *, by: Principal, confirm: bool = False) -> None:
@@ -83,6 +91,32 @@ def _item(point: str, errors: Sequence[DomainError]) -> Item:
     if not errors:
         return Item(point, True, "", MET[point])
     return Item(point, False, errors[0].code, " ".join(dict.fromkeys(one.detail for one in errors)))
+
+
+def _advice(experiment: Experiment) -> list[Item]:
+    """Return what is not asked for, and makes a verdict more likely."""
+    expects = forecasting.forecast(experiment)
+    days = expects.days_to_end(experiment.planned_size)
+    is_planned, is_soon = experiment.planned_size is not None, days is not None and days <= LONGEST_DAYS
+    if days is None:
+        lasting = "Nobody knows how long it takes: there were too few ratings here lately, or no number is planned."
+    else:
+        lasting = f"It takes about {days} days until it is decided. Fewer texts, or more of the users, make it shorter."
+    said = [
+        ("hypothesis", bool(experiment.hypothesis.strip()), "Nothing says what is expected, and why."),
+        ("planned_size", is_planned, "No number of ratings is planned at which it is decided."),
+        ("length", is_soon, lasting),
+    ]
+    return [
+        Item(point, is_met, "" if is_met else "advice", MET[point] if is_met else detail, is_blocking=False)
+        for point, is_met, detail in said
+    ]
+
+
+def _texts(asked: Asked) -> Iterator[DomainError]:
+    if not 2 <= len(asked.variants) <= 5:
+        detail = "An experiment has two to five variants."
+        yield VariantsInvalid.field("variants", detail, code=VariantsInvalid.code)
 
 
 def _active(asked: Asked) -> Iterator[DomainError]:
@@ -140,6 +174,7 @@ def _model(asked: Asked) -> Iterator[DomainError]:
 
 POINTS: dict[str, Callable[[Asked], Iterator[DomainError]]] = {
     "prompt": _active,
+    "texts": _texts,
     "alone": _alone,
     "control": _control_live,
     "snippets": _snippets,
@@ -149,10 +184,14 @@ POINTS: dict[str, Callable[[Asked], Iterator[DomainError]]] = {
 }
 MET = {
     "prompt": "The prompt is in use.",
+    "texts": "There is something to compare the current text with.",
     "alone": "Nothing else runs on this prompt here.",
     "control": "The control is what is live.",
     "snippets": "All that the texts include is there.",
     "variables": "All texts have the same blanks.",
     "approved": "The environment lets every text go live.",
     "model": "The models are switched on.",
+    "hypothesis": "It says what is expected, and why.",
+    "planned_size": "A number of ratings is planned at which it is decided.",
+    "length": "It can be decided within 60 days.",
 }

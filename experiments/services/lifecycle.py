@@ -146,7 +146,7 @@ def new_draft(
     )
     targeting.place(experiment, setup)
     experiment.save(force_insert=True)
-    Variant.objects.bulk_create(_rows(experiment, variants))
+    Variant.objects.bulk_create(rows_of(experiment, variants))
     return experiment
 
 
@@ -271,7 +271,7 @@ def write_phase(experiment: Experiment, kind: Phase.Kind, variants: Sequence[Var
 
 def add_variants(experiment: Experiment, new: Sequence[NewVariant], *, after: Sequence[Variant]) -> list[Variant]:
     """Write more variants, checked by the caller, behind those that are there."""
-    rows = _rows(experiment, new)
+    rows = rows_of(experiment, new)
     for position, row in enumerate(rows, start=max(one.position for one in after) + 1):
         row.position, row.is_control = position, False
         row.save(force_insert=True)
@@ -291,15 +291,21 @@ def check_variants(prompt: Prompt, variants: Sequence[NewVariant], coverage_bp: 
             )
         if variant.version.prompt_id != prompt.pk:
             raise VariantsInvalid.field(f"variants.{index}.version", "This version belongs to another prompt.")
-    if not 1 <= coverage_bp <= 10_000:
-        raise Invalid.field("coverage_bp", "Between 1 (0.01 %) and 10000 (everybody).")
+    check_coverage(coverage_bp)
     try:
         ranges([variant.weight_bp for variant in variants], coverage_bp)
     except ValueError as error:
         raise VariantsInvalid.field("variants", "The shares must add up to 10000 (100 %).") from error
 
 
-def _rows(experiment: Experiment, variants: Sequence[NewVariant]) -> list[Variant]:
+def check_coverage(coverage_bp: int) -> None:
+    """Raise Invalid for a share of all units that is none."""
+    if not 1 <= coverage_bp <= 10_000:
+        raise Invalid.field("coverage_bp", "Between 1 (0.01 %) and 10000 (everybody).")
+
+
+def rows_of(experiment: Experiment, variants: Sequence[NewVariant]) -> list[Variant]:
+    """Return the rows of variants, not saved yet, the control first."""
     return [
         Variant(
             experiment=experiment,

@@ -23,7 +23,8 @@ LATE_S = 60.0
 """How long a rating may wait before a worker says so: they are too few then, or something holds it up."""
 PASSING = (OperationalError, InterfaceError, Conflict)
 """What the next sweep may not meet any more."""
-NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, "unit_id"))]
+UNITS = ("unit_id", "dealt_unit")
+NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, *UNITS))]
 """Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
 """Ratings whose answer is in the sums, or never will be. A rating must not be the first that is known of a unit."""

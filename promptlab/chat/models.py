@@ -120,6 +120,7 @@ class Message(models.Model):
     served_variant = models.ForeignKey(Variant, models.PROTECT, null=True, related_name="+", verbose_name=_("variant"))
     slot = models.PositiveSmallIntegerField(null=True)
     unit_id = models.CharField(_("end user"), max_length=200, blank=True)
+    dealt_unit = models.CharField(max_length=200, blank=True, editable=False)
     variables = models.JSONField(_("blanks"), default=dict)
     snippets = models.JSONField(_("versions of the snippets"), default=dict)
     model = models.CharField(_("model"), max_length=100, blank=True)
@@ -170,6 +171,11 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.content[:60]}"
+
+    @property
+    def counted_unit(self) -> str:
+        """Whom the answer is counted for: the unit that its experiment dealt, usually the end user."""
+        return self.dealt_unit or self.unit_id
 
     @property
     def is_answer(self) -> bool:

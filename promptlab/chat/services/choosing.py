@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from promptlab_sdk.kernel.assignment import Assignment
+from promptlab_sdk.kernel.assignment import Assignment, unit_of
 from promptlab_sdk.kernel.spec import ExperimentSpec, PromptSpec
 
 from experiments.deciding import decide
@@ -39,6 +39,8 @@ class Chosen:
     """What the variant says, whose model and parameters may be others than the version's; None outside of experiments."""
     experiment: ExperimentSpec | None = None
     """The one on the prompt, as it is delivered; None where there is none, or the version is pinned."""
+    dealt_unit: str = ""
+    """Who was dealt, where the experiment deals by an attribute and not by the end user."""
     fell_back: bool = False
     """Whether the control is served to somebody who was assigned another variant."""
 
@@ -59,7 +61,7 @@ class Chosen:
             return {}
         assert self.entry is not None and self.assignment is not None
         if self.assignment.is_forced:
-            return {"experiment_id": experiment.id, "phase": experiment.phase}
+            return {"experiment_id": experiment.id, "phase": experiment.phase, "dealt_unit": self.dealt_unit}
         assigned = self.assignment.variant
         served = experiment.control if self.fell_back else assigned
         return {
@@ -68,6 +70,7 @@ class Chosen:
             "assigned_variant_id": self.entry.variant_ids[assigned.key],
             "served_variant_id": self.entry.variant_ids[served.key],
             "slot": self.assignment.slot,
+            "dealt_unit": self.dealt_unit,
         }
 
     @property
@@ -142,7 +145,15 @@ def choose(
         version_id, varied = entry.variant_version_ids[assignment.variant.key], assignment.variant.prompt
     version = Version.objects.select_related("prompt").get(pk=version_id)
     included = _included(version, entry)
-    return Chosen(version, version.prompt, entry.environment_id, entry, assignment, included, varied, experiment)
+    by_attribute = experiment is not None and bool(experiment.unit_attribute)
+    dealt = unit_of(experiment, unit_id, attributes) if experiment and by_attribute else ""
+    chosen = Chosen(version, version.prompt, entry.environment_id, entry, assignment, included, varied, experiment)
+    return replace(chosen, dealt_unit=dealt or "")
+
+
+def of_session(session: str) -> dict[str, str]:
+    """Return the attribute that a session is to experiments; none without a session."""
+    return {"session_id": session} if session else {}
 
 
 def of_tier(team_id: int, tier: str) -> str:

@@ -83,7 +83,7 @@ def receipt_of(answer: Message, team_id: int) -> str | None:
             phase=answer.phase,
             variant_id=answer.served_variant_id or 0,
             slot=-1 if answer.slot is None else answer.slot,
-            unit=receipts.pseudonym(team_id, answer.unit_id),
+            unit=receipts.pseudonym(team_id, answer.counted_unit),
             answer=answer.uid.hex,
         )
     )

@@ -19,7 +19,7 @@ from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.beginning import Draft
-from promptlab.chat.services.choosing import Chosen, choose, of_tier
+from promptlab.chat.services.choosing import Chosen, choose, of_session, of_tier
 from promptlab.chat.services.ending import Answer, Outcome, end_turn
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.kept_answers import (
@@ -113,7 +113,8 @@ def draft_generate(actor: Principal, wanted: GenerateInput) -> Draft[GeneratePla
     environment = wanted.environment or actor.default_environment
     chosen = Chosen()
     if wanted.prompt_name:
-        chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id, wanted.attributes)
+        attributes = {**of_session(wanted.session), **wanted.attributes}
+        chosen = choose(actor, team_id, wanted.prompt_name, environment, wanted.unit_id, attributes)
     model = wanted.model or of_tier(team_id, wanted.tier)
 
     def write(chosen: Chosen, _usual: Mapping[str, Any]) -> Written:

@@ -23,7 +23,7 @@ TEXTS = ("content", "variables", "parameters", "version__text", "version__messag
 
 SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant", "purpose")
 MEASURED = (
-    "unit_id", "state", "ended_at", "is_external", "first_token_ms", "latency_ms",
+    "unit_id", "dealt_unit", "state", "ended_at", "is_external", "first_token_ms", "latency_ms",
     "input_tokens", "output_tokens", "cost_usd",
 )  # fmt: skip
 """The columns that sums are made of: rows are wide, and most of what counting them costs is reading them."""
@@ -85,7 +85,7 @@ def observation_of(answer: Message, keeps_format: bool | None = None) -> Observa
     assert answer.ended_at is not None
     return Observation(
         served=served,
-        unit_id=answer.unit_id,
+        unit_id=answer.counted_unit,
         at=answer.ended_at,
         requests=1,
         shown=int(answer.is_external or answer.first_token_ms is not None),

@@ -46,7 +46,9 @@ def purge_conversations(conversation_ids: Sequence[int], until_ids: Sequence[int
     for conversation_id, until_id in zip(conversation_ids, until_ids, strict=True):
         upto |= Q(conversation_id=conversation_id, id__lte=until_id)
     rows = Message.objects.filter(upto, purged_at=None, ended_at__isnull=False)
-    purged: int = rows.update(content="", variables={}, unit_id="", tool_calls=[], tool_call_id="", purged_at=now)
+    purged: int = rows.update(
+        content="", variables={}, unit_id="", dealt_unit="", tool_calls=[], tool_call_id="", purged_at=now
+    )
     left = Message.objects.filter(conversation=OuterRef("pk"), purged_at=None)
     empty = Conversation.objects.filter(~Exists(left), pk__in=conversation_ids)
     empty.update(title="", unit_id="", session="")
@@ -69,6 +71,9 @@ def purge_unit(team_id: int, unit_id: str, stands_for: str, now: datetime) -> in
         content="", variables={}, tool_calls=[], tool_call_id="", metadata={}, purged_at=now
     )
     rows.exclude(unit_id="").update(unit_id=stands_for)
+    rows.exclude(dealt_unit="").update(dealt_unit=stands_for)
+    dealt = Message.objects.filter(experiment__team=team_id, dealt_unit=unit_id)
+    dealt.exclude(experiment__unit_attribute="").update(dealt_unit=stands_for)
     Conversation.objects.filter(pk__in=ids).update(title="", unit_id=stands_for, session="")
     return purged
 

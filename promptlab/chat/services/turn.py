@@ -22,7 +22,7 @@ from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.asking import request_for
 from promptlab.chat.services.beginning import Draft
-from promptlab.chat.services.choosing import Chosen, choose, of_tier
+from promptlab.chat.services.choosing import Chosen, choose, of_session, of_tier
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
 from promptlab.chat.services.external import receipt_of
 from promptlab.chat.services.leasing import leased
@@ -49,7 +49,7 @@ class TurnInput:
     """What a caller says. `prompt` is `NAME[@SELECTOR]`; `unit_id` is the end user, whom experiments assign by.
 
     A caller of the OpenAI-compatible face (`purpose`) tells the whole talk in `said`, and no `message`. `parameters` go
-    over those of the version. Conditions of experiments are about `attributes` and `metadata`.
+    over those of the version. Conditions of experiments are about `attributes` and `metadata`, and `session` as `session_id`.
     Answers for one `session` of an end user stand in one conversation, to be read together. A `tier` names the model where
     `model` does not. `team_id` says which team is meant by who is in several.
     """
@@ -143,7 +143,8 @@ def draft_turn(actor: Principal, turn: TurnInput) -> Draft[TurnPlan]:
     unit_id = turn.unit_id or (conversation.unit_id if conversation else "")
     environment = turn.environment or (conversation.environment if conversation else "") or actor.default_environment
     reference = turn.prompt or (conversation.prompt.name if conversation and conversation.prompt else "")
-    attributes = {**turn.metadata, **turn.attributes}
+    session = turn.session or (conversation.session if conversation else "")
+    attributes = {**of_session(session), **turn.metadata, **turn.attributes}
     chosen = choose(actor, team_id, reference, environment, unit_id, attributes) if reference else Chosen()
 
     def write(chosen: Chosen, usual: Mapping[str, Any]) -> Written:
