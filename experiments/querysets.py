@@ -69,6 +69,19 @@ class SharedResultsQuerySet(OfTeam):
     seen_with = "experiment__prompt__"
 
 
+class ConclusionRequestQuerySet(OfTeam):
+    path = "experiment__team_id"
+    seen_with = "experiment__prompt__"
+
+    def open(self) -> Self:
+        """Return those that wait for another person."""
+        return self.filter(state="open")
+
+    def with_names(self) -> Self:
+        """Return requests with what a page shows of each."""
+        return self.select_related("experiment__prompt", "experiment__environment", "keep__version")
+
+
 class RampQuerySet(OfTeam):
     path = "experiment__team_id"
     seen_with = "experiment__prompt__"

@@ -1,8 +1,7 @@
-"""Experiments for editors: the list, setting one up in two pages, its page, and the page before each act."""
+"""Experiments for editors: the list, the page of one, and the page before each act."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin
@@ -14,35 +13,23 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from experiments.admin.forms import (
-    PRODUCTION,
-    ActForm,
-    ConclusionForm,
-    KillForm,
-    PutLiveForm,
-    SetUpForm,
-    WhereForm,
-    basis_points,
-)
-from experiments.models import Experiment, Variant
-from experiments.services import checklist, concluding, lifecycle
-from experiments.services.concluding import Conclusion, PutLive
-from promptlab.accounts.access import Principal
+from experiments.admin.deciding import DecidePages
+from experiments.admin.forms import ActForm, KillForm
+from experiments.admin.showing import KINDS, results_url, share, variant_rows
+from experiments.admin.traffic import TrafficPages
+from experiments.admin.traffic_forms import as_text
+from experiments.admin.wizard import WizardPages, summary
+from experiments.models import Experiment
+from experiments.services import lifecycle
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link, sent
+from promptlab.accounts.models import User
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct
 from promptlab.templatetags.promptlab import when
-from prompts.models import Deployment
+from prompts.models import Prompt
 
 State = Experiment.State
 
-KINDS = {
-    State.DRAFT: "neutral",
-    State.RUNNING: "info",
-    State.PAUSED: "warn",
-    State.STOPPED: "neutral",
-    State.KILLED: "bad",
-}
 LABELS: dict[str, Any] = {
     "start": _("Start"),
     "pause": _("Pause"),
@@ -79,8 +66,41 @@ DONE: dict[str, Any] = {
 }
 
 
+class OfVisible(admin.SimpleListFilter):
+    """A filter by what the experiments that somebody sees belong to; `of_rows` says to what."""
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
+        assert isinstance(model_admin, HouseAdmin)
+        return self.of_rows(model_admin.visible(request))
+
+    def of_rows(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        """Return what there is to choose from."""
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        return queryset.filter(**{self.parameter_name: int(chosen)}) if chosen and chosen.isdecimal() else queryset
+
+
+class PromptFilter(OfVisible):
+    title = _("Prompt")
+    parameter_name = "prompt_id"
+
+    def of_rows(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        found = Prompt.objects.filter(pk__in=rows.order_by().values("prompt_id")).order_by("title")
+        return [(str(pk), title) for pk, title in found.values_list("pk", "title")]
+
+
+class OwnerFilter(OfVisible):
+    title = _("Owner")
+    parameter_name = "owner_id"
+
+    def of_rows(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        return [(str(one.pk), str(one)) for one in User.objects.filter(pk__in=rows.order_by().values("owner_id"))]
+
+
 @admin.register(Experiment)
-class ExperimentAdmin(HouseAdmin):
+class ExperimentAdmin(WizardPages, TrafficPages, DecidePages):
     view_capability = "experiment.read"
     write_capability = "experiment.write"
     list_title = _("Experiments")
@@ -89,12 +109,16 @@ class ExperimentAdmin(HouseAdmin):
     empty_text = _("Not sure which text is better? Let real users decide: show both and count the thumbs-up.")
     list_display = ["name_link", "state_badge", "prompt_link", "environment", "texts", "owner", "began"]
     list_display_links = None
-    list_filter = [("state", admin.ChoicesFieldListFilter), TeamFilter]
+    list_filter = [("state", admin.ChoicesFieldListFilter), PromptFilter, OwnerFilter, TeamFilter]
     search_fields = ["title", "key", "prompt__title"]
     sortable_by = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.visible(request).with_names()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        apart = {"label": _("Experiments that stay apart"), "url": reverse("admin:experiments_namespace_changelist")}
+        return super().changelist_view(request, {"more": [apart], **(extra_context or {})})
 
     @admin.display(description=_("Experiment"))
     def name_link(self, experiment: Experiment) -> SafeString:
@@ -123,68 +147,16 @@ class ExperimentAdmin(HouseAdmin):
         return when(experiment.started_at)
 
     def own_urls(self) -> list[Any]:
-        return [
-            self.own("<int:pk>/<str:verb>/act/", self.act_page, "act"),
-            self.own("<int:pk>/conclude/", self.conclude_page, "conclude"),
-        ]
-
-    def add_page(self, request: HttpRequest) -> HttpResponse:
-        """Ask where first, then which texts. Nothing is written before the second page is sent."""
-        actor = acting(request)
-        asked = request.GET if "prompt" in request.GET else None
-        where = WhereForm(asked, actor=actor)
-        if asked is None or not where.is_valid():
-            return self._where_page(request, where)
-        pointer = where.pointer()
-        return self._where_page(request, where) if pointer is None else self._texts_page(request, pointer)
-
-    def _where_page(self, request: HttpRequest, form: WhereForm) -> HttpResponse:
-        return self.page(
-            request,
-            "admin/experiments/where.html",
-            title=_("New experiment"),
-            lead=_("An experiment shows several versions of a prompt to different users and counts the thumbs-up."),
-            submit_label=_("Choose the texts"),
-            form=form,
-            cancel_url=self.url("changelist"),
-        )
-
-    def _texts_page(self, request: HttpRequest, pointer: Deployment) -> HttpResponse:
-        assert pointer.version is not None
-        form = SetUpForm(sent(request), control=pointer.version)
-
-        def set_up(filled: dict[str, Any]) -> HttpResponse:
-            made = lifecycle.create_experiment(
-                acting(request),
-                pointer.prompt,
-                pointer.environment,
-                title=filled["title"],
-                variants=form.variants(),
-                key=filled["key"],
-                hypothesis=filled["hypothesis"],
-                coverage_bp=basis_points(filled["coverage"]),
-            )
-            message = gettext("%(title)s is set up. Nobody sees it until it is started.") % {"title": made.title}
-            return self.said(request, message, self.url("change", made.pk))
-
-        return self.form_page(
-            request,
-            form,
-            set_up,
-            template="admin/experiments/set_up.html",
-            title=_("New experiment on %(prompt)s") % {"prompt": pointer.prompt.title},
-            control=pointer.version,
-            environment=pointer.environment,
-            submit_label=_("Set it up"),
-            cancel_url=self.url("add"),
-        )
+        return [*super().own_urls(), self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show what is compared, and what can be done next."""
         verbs = lifecycle.allowed_verbs(thing)
         may_run = self.may(request, "experiment.run", thing)
         actions = [
-            {"label": LABELS[verb], "url": self.url("act", thing.pk, verb), "kind": _look(verb)} for verb in verbs
+            {"label": LABELS[verb], "url": self.url("act", thing.pk, verb), "kind": _look(verb)}
+            for verb in verbs
+            if verb != "start"
         ]
         if thing.concluded_at is None and thing.state != State.DRAFT:
             actions.insert(0, {"label": _("Decide"), "url": self.url("conclude", thing.pk), "kind": "primary"})
@@ -194,56 +166,18 @@ class ExperimentAdmin(HouseAdmin):
             title=thing.title,
             experiment=thing,
             state_kind=KINDS[State(thing.state)],
-            variants=[_variant_row(variant) for variant in thing.variants.all()],
-            coverage=fmt_pct(thing.coverage_bp / 10_000, 2 if thing.coverage_bp % 100 else 0),
-            condition=json.dumps(thing.condition, ensure_ascii=False) if thing.condition else "",
+            variants=variant_rows(thing),
+            coverage=share(thing.coverage_bp),
+            condition=as_text(thing.condition),
+            facts=summary(thing)[1:],
+            waiting=self.waiting(request, thing),
+            traffic_actions=self.traffic_actions(request, thing),
             testers=len(thing.overrides),
             prompt_url=reverse("admin:prompts_prompt_change", args=[thing.prompt_id]),
             results_url=results_url(thing, acting(request)),
             history_url=self.url("history", thing.pk) if self.may(request, "audit.read", thing) else "",
-            actions=actions if may_run else [],
+            actions=[*(actions if may_run else []), *self.draft_actions(request, thing)],
             is_waiting_for_publisher=bool(verbs) and not may_run,
-        )
-
-    def conclude_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask first what came of it, then what goes live. Nothing is written before the second page is sent."""
-        experiment = self.found(request, pk)
-        actor = self.demand(request, "experiment.run", experiment)
-        url = self.url("change", experiment.pk)
-        names = {"title": experiment.title, "environment": experiment.environment}
-        if request.method != "POST" and experiment.concluded_at is not None:
-            return self.said(request, gettext("%(title)s is concluded already. Nothing was changed.") % names, url)
-        asked = request.GET if "outcome" in request.GET else None
-        conclusion = ConclusionForm(asked, experiment=experiment)
-        shared = {
-            "title": _("Decide: %(title)s") % names,
-            "cancel_url": url,
-            "breadcrumbs": [self.list_crumb(), {"label": experiment.title, "url": url}],
-        }
-        if asked is None or not conclusion.is_valid():
-            lead = _("Three questions. On the next page you see what changes, before anything does.")
-            label = _("See what changes")
-            template = "admin/experiments/where.html"
-            return self.page(request, template, form=conclusion, lead=lead, submit_label=label, **shared)
-        said = conclusion.cleaned_data
-        kept = next(one for one in experiment.variants.all() if one.key == said["keep"])
-        form = None if kept.is_control else PutLiveForm(sent(request))
-
-        def act(filled: dict[str, Any]) -> HttpResponse:
-            put_live = filled.get("put_live", PutLive.NO)
-            # What applications send was looked at before it was started.
-            confirm = experiment.started_at is not None
-            decided = Conclusion(said["outcome"], said["lesson"], kept.key, put_live, confirm)
-            concluding.conclude(actor, experiment, decided)
-            return self.said(request, gettext("%(title)s is concluded.") % names, url)
-
-        return self.confirm(
-            request,
-            act,
-            form=form,
-            consequences=_consequences(experiment, kept, said),
-            submit_label=_("Conclude"),
-            **shared,
         )
 
     def act_page(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
@@ -251,6 +185,8 @@ class ExperimentAdmin(HouseAdmin):
         if verb not in lifecycle.VERBS:
             raise NotFound("There is nothing at this address.")
         experiment = self.found(request, pk)
+        if verb == "start" and experiment.state == State.DRAFT:
+            return self.start_page(request, experiment)
         actor = self.demand(request, "experiment.run", experiment)
         there = self.url("change", experiment.pk)
         if request.GET.get("from") == "results":
@@ -258,17 +194,10 @@ class ExperimentAdmin(HouseAdmin):
         if request.method != "POST" and experiment.state in (State.STOPPED, State.KILLED):
             ended = gettext("%(title)s has ended already. Nothing was changed.") % {"title": experiment.title}
             return self.said(request, ended, there)
-        points = checklist.checklist(experiment, by=actor) if verb == "start" else []
-        unmet = {one.point: one.detail for one in points if not one.is_met}
-        if verb == "kill":
-            form: Any = KillForm(sent(request))
-        else:
-            is_strict = verb == "start" and experiment.environment.name == PRODUCTION
-            form = ActForm(sent(request), is_strict=is_strict, blanks=unmet.get("variables", ""))
+        form: Any = KillForm(sent(request)) if verb == "kill" else ActForm(sent(request), is_strict=False)
 
         def act(filled: dict[str, Any]) -> HttpResponse:
-            confirmed = {"confirm": True} if filled.get("confirm") else {}
-            lifecycle.VERBS[verb](actor, experiment, note=form.why(), **confirmed)
+            lifecycle.VERBS[verb](actor, experiment, note=form.why())
             return self.said(request, DONE[verb] % {"title": experiment.title}, there)
 
         names = {"title": experiment.title, "environment": experiment.environment}
@@ -276,56 +205,14 @@ class ExperimentAdmin(HouseAdmin):
             request,
             act,
             form=form,
-            template="admin/experiments/act.html",
             title=TITLES[verb] % names,
             consequences=[sentence % names for sentence in CONSEQUENCES[verb]],
-            warnings=[detail for point, detail in unmet.items() if point != "variables"],
             submit_label=LABELS[verb],
             is_danger=verb in ("kill", "stop"),
             cancel_url=there,
             breadcrumbs=[self.list_crumb(), {"label": experiment.title, "url": there}],
-            variants=[_variant_row(variant) for variant in experiment.variants.all()] if verb == "start" else [],
         )
-
-
-def _consequences(experiment: Experiment, kept: Variant, said: dict[str, Any]) -> list[Any]:
-    """Return what a conclusion means, in sentences."""
-    facts = {
-        "outcome": Experiment.Outcome(said["outcome"]).label,
-        "text": str(kept),
-        "number": kept.version.number,
-        "environment": experiment.environment,
-        "lesson": said["lesson"],
-    }
-    sentences = [_("Outcome: %(outcome)s."), _("What we learned: %(lesson)s")]
-    if experiment.is_serving:
-        sentences.append(_("The experiment ends: everybody gets one text again."))
-    if kept.is_control:
-        sentences.append(_("%(text)s (v%(number)s) stays live in %(environment)s."))
-    else:
-        sentences.append(
-            _("%(text)s (v%(number)s) is the text that stays. Say below when it goes live in %(environment)s.")
-        )
-    return [sentence % facts for sentence in sentences]
 
 
 def _look(verb: str) -> str:
     return {"start": "primary", "resume": "primary", "kill": "danger"}.get(verb, "")
-
-
-def results_url(experiment: Experiment, actor: Principal) -> str:
-    """Return the address of the numbers; people in several teams say which one, because keys are a team's own."""
-    url = reverse("dashboards:experiment", args=[experiment.key])
-    return f"{url}?team={experiment.team_id}" if len(actor.grants) > 1 else url
-
-
-def _variant_row(variant: Variant) -> dict[str, Any]:
-    return {
-        "name": str(variant),
-        "key": variant.key,
-        "is_control": variant.is_control,
-        "share": fmt_pct(variant.weight_bp / 10_000, 2 if variant.weight_bp % 100 else 0),
-        "version": f"v{variant.version.number}",
-        "note": variant.version.message,
-        "url": reverse("admin:prompts_version_change", args=[variant.version_id]),
-    }

@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from experiments.models import Experiment, Phase, Ramp, RampDecision, Stage, Variant
+from experiments.models import ConclusionRequest, Experiment, Phase, Ramp, RampDecision, Stage, Variant
 from experiments.services.concluding import LONGEST_LESSON, PutLive
 from experiments.services.ramp_stages import DEFAULT_STAGES
 from prompts.api.serializers import DeploymentIn
@@ -53,7 +53,31 @@ class ExperimentIn(serializers.Serializer[Any]):
     primary_metric = serializers.CharField(required=False, max_length=10)
     guardrails = serializers.ListField(child=serializers.CharField(max_length=10), required=False, max_length=5)
     planned_size = serializers.IntegerField(required=False, allow_null=True)
+    unit_attribute = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=100,
+        help_text="The attribute whose value is dealt; usually unit_id.",
+    )
     team_id = serializers.IntegerField(required=False, write_only=True)
+
+
+class ExperimentEditIn(serializers.Serializer[Any]):
+    """What becomes different of a draft; what is left out stays. `variants` come in place of all that were there."""
+
+    title = serializers.CharField(required=False, max_length=200)
+    hypothesis = serializers.CharField(required=False, allow_blank=True, max_length=5000)
+    environment = serializers.CharField(required=False, max_length=36)
+    coverage_bp = serializers.IntegerField(required=False)
+    variants = VariantIn(many=True, required=False)
+    condition = serializers.JSONField(required=False)
+    overrides = serializers.DictField(child=serializers.CharField(), required=False)
+    namespace = NamespaceIn(required=False, allow_null=True)
+    is_sticky = serializers.BooleanField(required=False)
+    primary_metric = serializers.CharField(required=False, max_length=10)
+    guardrails = serializers.ListField(child=serializers.CharField(max_length=10), required=False, max_length=5)
+    planned_size = serializers.IntegerField(required=False, allow_null=True)
+    unit_attribute = serializers.CharField(required=False, allow_blank=True, max_length=100)
 
 
 class ActIn(serializers.Serializer[Any]):
@@ -65,12 +89,16 @@ class StartIn(ActIn):
 
 
 class ItemOut(serializers.Serializer[Any]):
-    """One point of the check-list. `code`: what starting would be refused with; empty where the point is met."""
+    """One point of the check-list. `code`: what starting would be refused with; empty where the point is met.
+
+    One that is not `is_blocking` is advice: starting does not ask for it.
+    """
 
     point = serializers.CharField()
     is_met = serializers.BooleanField()
     code = serializers.CharField()
     detail = serializers.CharField()
+    is_blocking = serializers.BooleanField()
 
 
 class VariantOut(serializers.ModelSerializer[Variant]):
@@ -98,7 +126,7 @@ class ExperimentOut(serializers.ModelSerializer[Experiment]):
         fields = [
             "id", "key", "title", "hypothesis", "state", "prompt_name", "environment", "phase", "coverage_bp",
             "variants", "condition", "overrides", "namespace", "is_sticky", "bucket_version", "primary_metric",
-            "guardrails", "planned_size", "created_at", "started_at", "ended_at", "end_note",
+            "guardrails", "planned_size", "unit_attribute", "created_at", "started_at", "ended_at", "end_note",
             "outcome", "lesson", "kept_variant", "concluded_at",
         ]  # fmt: skip
 
@@ -149,6 +177,21 @@ class ConclusionIn(serializers.Serializer[Any]):
     keep = serializers.CharField(max_length=50)
     put_live = serializers.ChoiceField(choices=[one.value for one in PutLive], required=False)
     confirm = serializers.BooleanField(required=False, help_text="As for a deployment.")
+
+
+class ConclusionRequestOut(serializers.ModelSerializer[ConclusionRequest]):
+    """A conclusion against the numbers, which another person approves or refuses. `verdict`: what they said, of which text."""
+
+    keep = serializers.CharField(source="keep.key")
+    asked_by = serializers.CharField(source="asker_label")
+    decided_by = serializers.CharField(source="decider_label")
+
+    class Meta:
+        model = ConclusionRequest
+        fields = [
+            "id", "state", "outcome", "lesson", "keep", "put_live", "verdict", "about", "asked_by", "asked_at",
+            "decided_by", "decided_at", "note",
+        ]  # fmt: skip
 
 
 class OverridesIn(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from experiments.api import delivery, environment, ramps, views
+from experiments.api import conclusions, delivery, environment, ramps, views
 
 E = r"^experiments/(?P<reference>[^/]+)"
 
@@ -23,6 +23,10 @@ urlpatterns = [
     re_path(rf"{E}/phases/?$", views.Phases.as_view()),
     re_path(rf"{E}/checklist/?$", views.Checklist.as_view()),
     re_path(rf"{E}/conclude/?$", views.Conclude.as_view()),
+    re_path(rf"{E}/conclusions/?$", conclusions.ConclusionRequests.as_view()),
+    re_path(
+        rf"{E}/conclusions/(?P<pk>\d+)/(?P<verb>approve|refuse|withdraw)/?$", conclusions.ConclusionRequestAct.as_view()
+    ),
     re_path(rf"{E}/results/?$", views.Results.as_view()),
     re_path(r"^deployments/?$", ramps.DeploymentList.as_view()),
     re_path(r"^ramps/?$", ramps.RampList.as_view()),

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from promptlab_sdk.kernel.assignment import MAX_UNIT_ID, unit_of
 from promptlab_sdk.kernel.condition import attribute_problems
 from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
@@ -20,6 +21,7 @@ from experiments.api.serializers import (
     AssignmentOut,
     ConclusionIn,
     CoverageIn,
+    ExperimentEditIn,
     ExperimentIn,
     ExperimentOut,
     ItemOut,
@@ -31,8 +33,9 @@ from experiments.api.serializers import (
 from experiments.deciding import decide, signed, steps
 from experiments.errors import ExperimentNotFound
 from experiments.models import Experiment
-from experiments.services import checklist, concluding, lifecycle, phasing, targeting
+from experiments.services import checklist, concluding, drafting, lifecycle, phasing, targeting
 from experiments.services.concluding import Conclusion
+from experiments.services.drafting import DraftChanges
 from experiments.services.lifecycle import NewVariant
 from experiments.services.targeting import Setup
 from experiments.specs import experiment_now
@@ -98,6 +101,19 @@ class ExperimentList(OfExperiments):
 class ExperimentDetail(OfExperiments):
     def get(self, request: Request, reference: str) -> Response:
         """Return one experiment."""
+        return Response(ExperimentOut(self.experiment(reference)).data)
+
+    @extend_schema(operation_id="experiments_edit", request=ExperimentEditIn, responses=ExperimentOut)
+    def patch(self, request: Request, reference: str) -> Response:
+        """Change a draft, all of it or nothing. One that was started keeps its setup."""
+        one = self.experiment(reference)
+        body = self.checked(ExperimentEditIn)
+        plain = {name: body[name] for name in ("title", "hypothesis", "coverage_bp") if name in body}
+        if "environment" in body:
+            plain["environment"] = named(one.team_id, body["environment"])
+        if "variants" in body:
+            plain["variants"] = [_variant(one.prompt, index, part) for index, part in enumerate(body["variants"])]
+        drafting.edit_draft(self.principal, one, DraftChanges(**plain, setup=_said_of_setup(body)))
         return Response(ExperimentOut(self.experiment(reference)).data)
 
 
@@ -181,19 +197,20 @@ class Phases(OfExperiments):
 
 
 class AssignmentView(OfExperiments):
-    @extend_schema(parameters=[OpenApiParameter("unit_id", required=True)], responses=AssignmentOut)
+    @extend_schema(parameters=[OpenApiParameter("unit_id")], responses=AssignmentOut)
     def get(self, request: Request, reference: str) -> Response:
         """Say which variant a unit gets and why, without recording anything. Other parameters are its attributes."""
         one = self.experiment(reference)
         unit_id = request.query_params.get("unit_id", "")
-        if not 0 < len(unit_id) <= 200:
-            raise Invalid.field("unit_id", "Send unit_id, 1 to 200 characters.", code="required")
-        attributes = _attributes(request.query_params.dict())
+        if len(unit_id) > MAX_UNIT_ID or not (unit_id or one.unit_attribute):
+            raise Invalid.field("unit_id", f"Send unit_id, 1 to {MAX_UNIT_ID} characters.", code="required")
+        attributes = _attributes(request.query_params.dict(), one.unit_attribute)
         spec = experiment_now(one)
         found = decide(spec, unit_id, attributes)
+        unit = unit_of(spec, unit_id, attributes) or ""
         shown = {
             "experiment": one.key,
-            "unit_id": unit_id,
+            "unit_id": unit,
             "phase": one.phase,
             "state": one.state,
             "variant": found.variant.key,
@@ -202,8 +219,8 @@ class AssignmentView(OfExperiments):
             "slot": found.slot,
             "reason": found.reason,
             "forced": found.is_forced,
-            "rules": [asdict(step) for step in steps(spec, unit_id, found)],
-            "receipt": signed(one, found, unit_id),
+            "rules": [asdict(step) for step in steps(spec, unit, found)],
+            "receipt": signed(one, found, unit),
         }
         return Response(shown)
 
@@ -215,20 +232,32 @@ class Results(OfExperiments):
         return Response(results.as_json(results.results(self.experiment(reference))))
 
 
-SAID_PLAINLY = ("condition", "overrides", "is_sticky", "primary_metric", "guardrails", "planned_size")
+SAID_PLAINLY = ("condition", "overrides", "is_sticky", "primary_metric", "guardrails", "planned_size", "unit_attribute")
 
 
 def _setup(body: dict[str, Any]) -> Setup:
-    place = body.get("namespace") or {"key": "", "ranges": []}
+    return Setup(**_said_of_setup(body))
+
+
+def _said_of_setup(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Setup` that a body names."""
     said = {name: body[name] for name in SAID_PLAINLY if name in body}
-    return Setup(**said, namespace=place["key"], namespace_ranges=place["ranges"])
+    if "namespace" in body:
+        place = body["namespace"] or {"key": "", "ranges": []}
+        said |= {"namespace": place["key"], "namespace_ranges": place["ranges"]}
+    return said
 
 
-def _attributes(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the other query parameters as attributes: numbers, true and false as such, a JSON string as its text."""
+def _attributes(given: Mapping[str, str], dealt: str) -> dict[str, Any]:
+    """Return the other query parameters as attributes: numbers, true and false as such, a JSON string as its text.
+
+    What the experiment has `dealt` stays the text it is.
+    """
     found: dict[str, Any] = {}
     for name, text in given.items():
-        if name != "unit_id":
+        if name == dealt:
+            found[name] = text
+        elif name != "unit_id":
             try:
                 value = json.loads(text)
             except ValueError:

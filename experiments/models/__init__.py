@@ -1,6 +1,7 @@
 """The tables of experiments, one file per noun."""
 
 from experiments.models.analysis import AnalysisSnapshot
+from experiments.models.conclusion import ConclusionRequest
 from experiments.models.experiment import Experiment, Namespace, Phase, Variant, owned_slots
 from experiments.models.exposure import ExperimentUnit
 from experiments.models.ramp import Ramp, RampDecision, Stage
@@ -9,6 +10,7 @@ from experiments.models.share import SharedResults
 
 __all__ = [
     "AnalysisSnapshot",
+    "ConclusionRequest",
     "Experiment",
     "ExperimentUnit",
     "HourRollup",

@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.errors import ConcludedAlready, NotAVersion, WrongState
-from experiments.models import Experiment, Variant
-from experiments.services import lifecycle, ramping
+from experiments.errors import ConcludedAlready, NotAVersion, SecondPersonNeeded, WrongState
+from experiments.models import ConclusionRequest, Experiment, Variant
+from experiments.services import against, lifecycle, ramping
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.audit.recorder import record
 from promptlab.hooks.services.outbox import emit
@@ -46,12 +46,30 @@ class Conclusion:
 def conclude(actor: Principal, experiment: Experiment, conclusion: Conclusion) -> Experiment:
     """End an experiment with what came of it, and put the text that stays live if that is wanted.
 
-    The same again changes nothing. Raises Forbidden, WrongState for a draft, ConcludedAlready, NotAVersion for a variant
-    that is another model, Invalid naming the field, and what `deploying.deploy` and `ramping.start_ramp` raise.
+    The same again changes nothing. Raises Forbidden, WrongState for a draft, ConcludedAlready, SecondPersonNeeded where the
+    numbers speak against it, NotAVersion for a variant that is another model, Invalid naming the field, and what
+    `deploying.deploy` and `ramping.start_ramp` raise.
     """
     require(actor, "experiment.run", experiment.team_id)
     require_environment(actor, experiment.environment.name)
-    kept = _checked(experiment, conclusion)
+    kept = checked(experiment, conclusion)
+    if experiment.concluded_at is None and needs_second_person(actor, experiment, conclusion, kept):
+        said = against.said_last(experiment)
+        assert said is not None
+        raise SecondPersonNeeded(verdict=f"{said.verdict.replace('_', ' ')} {said.about}".strip())
+    return carry_out(actor, experiment, conclusion, kept)
+
+
+def needs_second_person(by: Principal, experiment: Experiment, conclusion: Conclusion, kept: Variant) -> bool:
+    """Tell whether another person has to approve it: the numbers speak against it, and its environment has four eyes."""
+    if by.is_system or not experiment.environment.four_eyes or experiment.state == State.DRAFT:
+        return False
+    said = against.said_last(experiment)
+    return against.is_against(said, conclusion.outcome, kept.key, keeps_control=kept.is_control)
+
+
+def carry_out(by: Principal, experiment: Experiment, conclusion: Conclusion, kept: Variant) -> Experiment:
+    """Conclude what was `checked` and needs nobody's approval any more."""
     with transaction.atomic():
         environment = lock(experiment.environment)
         locked: Experiment = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
@@ -64,11 +82,13 @@ def conclude(actor: Principal, experiment: Experiment, conclusion: Conclusion) -
         after: dict[str, Any] = {"outcome": conclusion.outcome, "kept": kept.key, "put_live": str(conclusion.put_live)}
         if ends:
             after["revision"] = next_revision(environment)
-            lifecycle.end(locked, State.STOPPED, conclusion.lesson.strip()[:500], after["revision"], by=actor)
+            lifecycle.end(locked, State.STOPPED, conclusion.lesson.strip()[:500], after["revision"], by=by)
         _write(locked, conclusion, kept)
+        waiting = ConclusionRequest.objects.open().filter(experiment=locked)
+        waiting.update(state=ConclusionRequest.State.WITHDRAWN, decided_at=timezone.now())
         after["state"] = locked.state
         record(
-            actor,
+            by,
             "experiment.concluded",
             locked,
             team_id=locked.team_id,
@@ -76,12 +96,12 @@ def conclude(actor: Principal, experiment: Experiment, conclusion: Conclusion) -
             after=after,
             note=conclusion.lesson.strip()[:500],
         )
-        _tell(actor, locked, after)
-        _put_live(actor, locked, kept, conclusion)
+        _tell(by, locked, after)
+        _put_live(by, locked, kept, conclusion)
     return locked
 
 
-def _checked(experiment: Experiment, conclusion: Conclusion) -> Variant:
+def checked(experiment: Experiment, conclusion: Conclusion) -> Variant:
     """Return the variant that stays. Raises Invalid with all that is wrong, NotAVersion."""
     found = []
     if conclusion.outcome not in Experiment.Outcome.values:

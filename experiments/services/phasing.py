@@ -74,6 +74,14 @@ def change_shares(
     return _change(actor, experiment, "experiment.shares", note, change)
 
 
+def moved_by(experiment: Experiment, weights_bp: Mapping[str, int]) -> int:
+    """Return how many of the 10000 slots get another text under other shares, before anything changes: one query."""
+    variants = list(experiment.variants.all())
+    owned = owned_slots(variants)
+    dealt = reallocated(owned, [weights_bp.get(one.key, 0) for one in variants])
+    return SLOTS - sum(_common(was, now) for was, now in zip(owned, dealt, strict=True))
+
+
 def deal_anew(actor: Principal, experiment: Experiment, *, note: str = "") -> Experiment:
     """Begin a phase in which every unit is dealt anew, as if it had met none of the variants. It needs a note.
 

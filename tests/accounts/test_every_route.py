@@ -12,7 +12,9 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
-from experiments.services import ramping
+from experiments.models import AnalysisSnapshot
+from experiments.services import approving, ramping
+from experiments.services.concluding import Conclusion
 from feedback.services import replaying
 from feedback.services.ingest import NewRating, accept
 from feedback.services.metrics import declare_metric
@@ -69,6 +71,7 @@ EXPERIMENT = {
 }
 SHARES = {"variants": [{"key": "control", "weight_bp": 4000}, {"key": "variant-1", "weight_bp": 6000}]}
 CONCLUSION = {"outcome": "no_difference", "lesson": "Length is no matter.", "keep": "control"}
+DOUBTED = {"outcome": "won", "lesson": "Length is no matter.", "keep": "variant-1"}
 PRICE = {"model": "llama", "token": "input", "usd_per_million": "1"}
 CALLS = [
     Call("GET", "/collections", "prompt.read", is_own=True),
@@ -153,6 +156,7 @@ CALLS = [
     Call("GET", "/experiments", "experiment.read", is_own=True),
     Call("POST", "/experiments", "experiment.write", EXPERIMENT),
     Call("GET", "/experiments/shorter", "experiment.read"),
+    Call("PATCH", "/experiments/shorter", "experiment.write", {"title": "Shortest"}),
     Call("POST", "/experiments/shorter/start", "experiment.run"),
     Call("PUT", "/experiments/{running}/overrides", "experiment.run", {"overrides": {}}),
     Call("POST", "/experiments/{running}/coverage", "experiment.run", {"coverage_bp": 5000}),
@@ -160,6 +164,11 @@ CALLS = [
     Call("POST", "/experiments/{running}/deal-anew", "experiment.run", {"note": "A bug."}),
     Call("POST", "/experiments/{experiment}/kill", "experiment.run"),
     Call("POST", "/experiments/{running}/conclude", "experiment.run", CONCLUSION),
+    Call("GET", "/experiments/{running}/conclusions", "experiment.read"),
+    Call("POST", "/experiments/{doubted}/conclusions", "experiment.run", DOUBTED),
+    Call("POST", "/experiments/{asked}/conclusions/{request}/withdraw", "experiment.run"),
+    Call("POST", "/experiments/{asked}/conclusions/{request}/approve", "a person"),
+    Call("POST", "/experiments/{asked}/conclusions/{request}/refuse", "a person", {"note": "No."}),
     Call("GET", "/experiments/shorter/assignment?unit_id=1", "experiment.read"),
     Call("GET", "/experiments/shorter/phases", "experiment.read"),
     Call("GET", "/experiments/shorter/checklist", "experiment.read"),
@@ -301,6 +310,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         "budget": set_budget(SYSTEM, cast.team, of=prompt, period="month", limit_usd=Decimal(5)).pk,
         **_tested(cast, prompt),
         **_replayed(cast),
+        **_doubted(cast),
     }
 
 
@@ -311,6 +321,19 @@ def _replayed(cast: Cast) -> dict[str, Any]:
     replay = replaying.request_replay(SYSTEM, version, ReplayPlan())
     search = request_search(SYSTEM, SearchWanted(version, make_suite(cast.team, {}, {}, {}, {}, name="many")))
     return {"replay": replay.pk, "search": search.pk}
+
+
+def _doubted(cast: Cast) -> dict[str, Any]:
+    """Return an experiment whose numbers say otherwise, and one about which another person was asked."""
+    doubted, asked = (
+        make_experiment(make_prompt(cast.team, title=title), running=True) for title in ("Doubted", "Asked")
+    )
+    said = {"verdict": "worse", "results": {"verdict": "worse", "about": "variant-1"}, "inputs": {}}
+    for one in (doubted, asked):
+        AnalysisSnapshot.objects.create(experiment=one, phase=1, as_of=one.started_at, code_version="2", **said)
+    by = cast.principal(cast.ben)
+    request = approving.ask_conclusion(by, asked, Conclusion(DOUBTED["outcome"], DOUBTED["lesson"], DOUBTED["keep"]))
+    return {"doubted": doubted.pk, "asked": asked.pk, "request": request.pk}
 
 
 def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:

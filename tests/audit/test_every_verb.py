@@ -14,8 +14,11 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from experiments.services import concluding, lifecycle, phasing, ramping, sharing, targeting
+from experiments.models import AnalysisSnapshot, Experiment
+from experiments.services import approving, concluding, lifecycle, phasing, ramping, sharing, targeting
+from experiments.services import drafting as experiment_drafts
 from experiments.services.concluding import Conclusion
+from experiments.services.drafting import DraftChanges
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
 from feedback.services import annotating, erasing, evolving, inbox, judging, metrics, privacy, replaying
@@ -101,7 +104,9 @@ MODULES = (
     "prompts.services.optimising",
     "prompts.services.suggesting",
     "experiments.services.lifecycle",
+    "experiments.services.drafting",
     "experiments.services.concluding",
+    "experiments.services.approving",
     "experiments.services.phasing",
     "experiments.services.ramping",
     "experiments.services.sharing",
@@ -362,6 +367,16 @@ def _create_experiment(w: World) -> Step:
     return lambda: lifecycle.create_experiment(w.cleo, w.prompt, where, title="Shorter", variants=variants)
 
 
+def _begin_draft(w: World) -> Step:
+    where = make_live(w.first)
+    return lambda: experiment_drafts.begin_draft(w.cleo, w.prompt, where, title="Shorter")
+
+
+def _edit_draft(w: World) -> Step:
+    one = make_experiment(w.prompt)
+    return lambda: experiment_drafts.edit_draft(w.cleo, one, DraftChanges(title="Longer"))
+
+
 def _experiment(verb: str, *before: str) -> Callable[[World], Step]:
     def prepare(w: World) -> Step:
         one = make_experiment(w.prompt)
@@ -378,6 +393,36 @@ def _phase(act: Callable[..., object], *said: Any, **more: Any) -> Callable[[Wor
         return lambda: act(w.cleo, one, *said, **more)
 
     return prepare
+
+
+AGAINST = Conclusion("won", "Short is better.", "variant-1")
+
+
+def _against_numbers(w: World) -> Experiment:
+    one = make_experiment(w.prompt, running=True)
+    results = {"verdict": "worse", "about": "variant-1"}
+    AnalysisSnapshot.objects.create(
+        experiment=one, phase=1, as_of=timezone.now(), verdict="worse", inputs={}, results=results, code_version="2"
+    )
+    return one
+
+
+def _ask_conclusion(w: World) -> Step:
+    one = _against_numbers(w)
+    return lambda: approving.ask_conclusion(w.cleo, one, AGAINST)
+
+
+def _asked_conclusion(act: Callable[..., object], **said: Any) -> Callable[[World], Step]:
+    def prepare(w: World) -> Step:
+        asked = approving.ask_conclusion(w.cast.principal(w.cast.ben), _against_numbers(w), AGAINST)
+        return lambda: act(w.cleo, asked, **said)
+
+    return prepare
+
+
+def _create_namespace(w: World) -> Step:
+    keys = iter(("checkout", "other"))
+    return lambda: targeting.create_namespace(w.cleo, w.cast.team, next(keys))
 
 
 def _set_overrides(w: World) -> Step:
@@ -640,6 +685,8 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "resolve_comment": (_comment(commenting.resolve_comment), ["comment.resolved"]),
     "reopen_comment": (_comment(commenting.reopen_comment, after=commenting.resolve_comment), ["comment.reopened"]),
     "create_experiment": (_create_experiment, ["experiment.created"]),
+    "begin_draft": (_begin_draft, ["experiment.created"]),
+    "edit_draft": (_edit_draft, ["experiment.edited"]),
     "start": (_experiment("start"), ["experiment.start"]),
     "pause": (_experiment("pause", "start"), ["experiment.pause"]),
     "resume": (_experiment("resume", "start", "pause"), ["experiment.resume"]),
@@ -655,6 +702,17 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     ),
     "share": (_phase(sharing.share, days=7), ["experiment.shared"]),
     "unshare": (_unshare, ["experiment.unshared"]),
+    "ask_conclusion": (_ask_conclusion, ["experiment.conclusion_asked"]),
+    "approve_conclusion": (
+        _asked_conclusion(approving.approve_conclusion),
+        ["experiment.conclusion_approved", "experiment.concluded"],
+    ),
+    "refuse_conclusion": (
+        _asked_conclusion(approving.refuse_conclusion, note="No."),
+        ["experiment.conclusion_refused"],
+    ),
+    "withdraw_conclusion": (_asked_conclusion(approving.withdraw_conclusion), ["experiment.conclusion_withdrawn"]),
+    "create_namespace": (_create_namespace, ["namespace.created"]),
     "start_ramp": (_start_ramp, ["ramp.started"]),
     "hold": (_ramp(ramping.hold), ["ramp.held"]),
     "go_on": (_ramp(ramping.go_on, ramping.hold), ["ramp.resumed"]),
@@ -755,7 +813,8 @@ REPEATABLE = (
     "archive_prompt", "restore_prompt", "deploy", "kill", "hold", "send_back",
     "save_disagreements", "assign", "label", "settle", "reopen", "set_judge", "set_privacy", "close_round", "change_metric",
     "erase_unit", "promote", "change_environment", "thaw", "cancel", "submit_for_review", "approve", "edit_comment",
-    "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails",
+    "resolve_comment", "reopen_comment", "update_endpoint", "choose_mails", "edit_draft",
+    "ask_conclusion", "approve_conclusion", "refuse_conclusion", "withdraw_conclusion",
     "restore_collection", "rename_tag", "update_field", "add_favourite", "remove_favourite", "rate", "take_back_rating",
     "rename_conversation", "archive_conversation", "unarchive_conversation", "set_retention",
     "update_provider", "update_model", "set_price", "reprice", "set_budget",

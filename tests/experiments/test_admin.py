@@ -1,4 +1,4 @@
-"""Experiments through the editors' pages: setting up in two pages, then each act after its page."""
+"""Experiments through the editors' pages: the list, the page of one, each act after its page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests.support.cast import Cast
 from tests.support.make import make_experiment, make_live, make_prompt, make_version, newest
 
 LIST = "/admin/experiments/experiment/"
-ADD = "/admin/experiments/experiment/add/"
 State = Experiment.State
 
 
@@ -34,139 +33,22 @@ def two_versions(cast: Cast) -> Prompt:
     return prompt
 
 
-def texts_page(prompt: Prompt) -> str:
-    return f"{ADD}?prompt={prompt.pk}&environment=production"
-
-
-def set_up(**fields: Any) -> dict[str, Any]:
-    sent = {"title": "Formal greeting", "hypothesis": "We expect more thumbs-up because it is polite."}
-    return {
-        **sent,
-        "compared_with": 1,
-        "coverage": "100",
-        "version_1": 2,
-        "share_1": "50",
-        "name_1": "Formal",
-        **fields,
-    }
-
-
 def page_of(experiment: Experiment, name: str = "change", *args: str) -> str:
     return reverse(f"admin:experiments_experiment_{name}", args=[experiment.pk, *args])
-
-
-def test_the_first_page_asks_where_and_the_second_which_texts(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    client = signed_in(cast.ann)
-    first = client.get(ADD).content.decode()
-    assert "Greeting" in first and "Production" in first
-    second = client.get(texts_page(prompt)).content.decode()
-    assert "The current text is v1, live in Production." in second
-    assert "v2 – Formal" in second and "v1 –" not in second
-
-
-def test_setting_up_makes_a_draft_that_nobody_sees(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    answer = signed_in(cast.ann).post(texts_page(prompt), set_up(coverage="20"), follow=True)
-    made = Experiment.objects.get()
-    assert answer.redirect_chain == [(page_of(made), 302)]
-    assert "Nobody sees it until it is started." in answer.content.decode()
-    assert (made.state, made.key, made.coverage_bp, made.owner) == (State.DRAFT, "formal-greeting", 2000, cast.ann)
-    rows = [(one.key, one.version.number, one.weight_bp, str(one)) for one in made.variants.all()]
-    assert rows == [("control", 1, 5000, "Current text"), ("formal", 2, 5000, "Formal")]
-
-
-def test_the_current_text_gets_what_the_alternatives_leave(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    make_version(prompt, "Hey.")
-    sent = set_up(share_1="33.3", version_2=3, share_2="33.3", name_2="")
-    signed_in(cast.ann).post(texts_page(prompt), sent)
-    shares = [(one.key, one.weight_bp) for one in Experiment.objects.get().variants.all()]
-    assert shares == [("control", 3340), ("formal", 3330), ("v3", 3330)]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "field"),
-    [
-        ({"title": ""}, "title"),
-        ({"version_1": ""}, "version_1"),
-        ({"version_1": 1}, "version_1"),
-        ({"share_1": ""}, "share_1"),
-        ({"share_1": "100"}, "share_1"),
-        ({"share_1": "-5"}, "share_1"),
-        ({"version_2": 2, "share_2": "10"}, "version_2"),
-        ({"coverage": "0"}, "coverage"),
-        ({"key": "Not A Key"}, "key"),
-    ],
-)
-def test_what_is_wrong_is_said_beside_its_field(cast: Cast, wrong: dict[str, Any], field: str) -> None:
-    prompt = two_versions(cast)
-    html = signed_in(cast.ann).post(texts_page(prompt), set_up(**wrong)).content.decode()
-    assert f'href="#id_{field}"' in html
-    assert "because it is polite" in html
-    assert not Experiment.objects.exists()
-
-
-def test_a_taken_name_is_said_at_the_short_name(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    client = signed_in(cast.ann)
-    client.post(texts_page(prompt), set_up(key="formal"))
-    assert 'href="#id_key"' in client.post(texts_page(prompt), set_up(key="formal")).content.decode()
-    assert Experiment.objects.count() == 1
-
-
-def test_without_a_live_version_there_is_nothing_to_compare_with(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    client = signed_in(cast.ann)
-    html = client.get(f"{ADD}?prompt={prompt.pk}&environment=staging").content.decode()
-    assert "No version of Greeting is live in Staging." in html
-    bare = make_prompt(cast.team, title="Never live")
-    assert 'href="#id_prompt"' in client.get(f"{ADD}?prompt={bare.pk}&environment=production").content.decode()
-
-
-def test_a_version_that_went_live_meanwhile_is_noticed(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    sent = set_up()
-    make_live(newest(prompt))
-    html = signed_in(cast.ann).post(texts_page(prompt), {**sent, "version_1": 1}).content.decode()
-    assert "v2 went live meanwhile" in html
-    assert not Experiment.objects.exists()
-
-
-def test_setting_up_is_for_writers_of_the_team(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    assert Client().get(ADD).status_code == 302
-    refused = signed_in(cast.vic).get(ADD)
-    assert refused.status_code == 403 and "writer" in refused.content.decode()
-    assert signed_in(cast.vic).post(texts_page(prompt), set_up()).status_code == 403
-    strangers = signed_in(cast.zoe).post(texts_page(prompt), set_up()).content.decode()
-    assert 'href="#id_prompt"' in strangers and "Greeting" not in strangers
-    assert not Experiment.objects.exists()
-
-
-def test_the_page_before_a_start_says_what_is_in_its_way(cast: Cast) -> None:
-    prompt = two_versions(cast)
-    draft = make_experiment(prompt, title="Formal or not")
-    draft.variants.filter(is_control=False).update(version=make_version(prompt, "Good day, {{name}}."))
-    running = make_experiment(prompt, title="Another", running=True)
-    client, url = signed_in(cast.ben), page_of(draft, "act", "start")
-    html = client.get(url).content.decode()
-    assert "Another already runs on this prompt" in html and "The applications send what all texts need" in html
-    lifecycle.stop(SYSTEM, running)
-    sent = {"note": "Agreed", "compared": "on"}
-    assert 'href="#id_confirm"' in client.post(url, sent).content.decode()
-    client.post(url, {**sent, "confirm": "on"})
-    assert Experiment.objects.get(pk=draft.pk).state == State.RUNNING
 
 
 def test_the_list_shows_state_and_shares(cast: Cast, django_assert_max_num_queries) -> None:
     make_experiment(two_versions(cast), title="Formal or not", running=True)
     client = signed_in(cast.vic)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         html = client.get(LIST).content.decode()
     assert "Formal or not" in html and "Running" in html and "v2, 50" in html
     assert "Formal or not" not in signed_in(cast.zoe).get(LIST).content.decode()
     assert "Formal or not" not in client.get(f"{LIST}?state__exact=draft").content.decode()
+    other = make_experiment(make_prompt(cast.team, title="Farewell"), title="Another")
+    shown = client.get(f"{LIST}?prompt_id={other.prompt_id}").content.decode()
+    assert "Another</a>" in shown and "Formal or not</a>" not in shown
+    assert "Farewell" not in signed_in(cast.zoe).get(LIST).content.decode(), "a filter names nothing of others"
 
 
 def test_the_page_leads_to_the_results_and_to_each_act(cast: Cast, django_assert_max_num_queries) -> None:
@@ -182,9 +64,11 @@ def test_the_page_leads_to_the_results_and_to_each_act(cast: Cast, django_assert
 
 def test_who_may_not_run_it_is_told_who_may(cast: Cast) -> None:
     experiment = make_experiment(two_versions(cast))
-    html = signed_in(cast.ann).get(page_of(experiment)).content.decode()
-    assert "Only publishers start, pause and end experiments." in html
-    assert page_of(experiment, "act", "start") not in html
+    client = signed_in(cast.ann)
+    for url in (page_of(experiment), page_of(experiment, "act", "start")):
+        html = client.get(url).content.decode()
+        assert "Only publishers start, pause and end experiments." in html
+        assert page_of(experiment, "act", "kill") not in html and "Start now" not in html
 
 
 def test_a_get_changes_nothing(cast: Cast) -> None:

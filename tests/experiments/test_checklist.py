@@ -16,7 +16,8 @@ from tests.support.api import Api
 from tests.support.make import make_experiment, make_model, make_prompt, make_provider, make_version, newest
 
 pytestmark = pytest.mark.django_db
-POINTS = ["prompt", "alone", "control", "snippets", "variables", "approved", "model"]
+POINTS = ["prompt", "texts", "alone", "control", "snippets", "variables", "approved", "model"]
+ADVICE = ["hypothesis", "planned_size", "length"]
 
 
 @pytest.fixture
@@ -28,9 +29,10 @@ def draft(team: Team) -> Experiment:
 
 def failing(api: Api) -> dict[str, str]:
     points = api.get("/experiments/two/checklist").json()
-    assert [one["point"] for one in points] == POINTS
+    assert [one["point"] for one in points if one["is_blocking"]] == POINTS
+    assert [one["point"] for one in points if not one["is_blocking"]] == ADVICE
     assert all(one["detail"] and one["is_met"] == (one["code"] == "") for one in points)
-    return {one["point"]: one["code"] for one in points if not one["is_met"]}
+    return {one["point"]: one["code"] for one in points if not one["is_met"] and one["is_blocking"]}
 
 
 def archive(draft: Experiment) -> None:

@@ -93,9 +93,9 @@ def test_from_the_first_word_to_the_kill_switch(server: LiveServer) -> None:
 
     # Start an experiment through the forms.
     editor.open("/admin/experiments/experiment/add/")
-    editor.press("Choose the texts", prompt="Support reply", environment="Production")
-    editor.press("Set it up", title="Shorter replies", version_1="v2")
-    editor.follow("Start").press("Start", why="Shorter may be better", compared="on")
+    editor.press("Go on", prompt="Support reply", environment="Production", title="Shorter replies")
+    editor.press("Go on", version_1="v2").press("Go on")
+    editor.press("Start anyway", why="Shorter may be better", compared="on")
     assert "Running" in editor.page
 
     client = httpx.Client(base_url=server.base, headers={"X-API-Key": key}, timeout=60)

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('experiments', '0012_targeting_and_phases'),
+        ('experiments', '0013_shared_results'),
     ]
 
     operations = [
