@@ -14,8 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from experiments.admin import ramp_page
-from experiments.admin.experiment import results_url
 from experiments.admin.forms import LaunchForm, WhereForm
+from experiments.admin.showing import results_url
 from experiments.arriving import Arrival, arrival
 from experiments.models import Ramp, RampDecision
 from experiments.services import ramping
