@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from html import unescape
 
 import pytest
-from django.contrib import admin
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import resolve, reverse
+from django.urls import resolve
 
 from promptlab.accounts import services
 from promptlab.accounts.access import SYSTEM, Role
 from promptlab.accounts.models import Team, User
 from promptlab.management.demo import demo_team, seeding
+from tests.support.walking import kind_of, links_on, registered_pages
 
 PER_NAME = 3
 """Pages of one kind that are opened: the first ones that links lead to."""
-LEFT_OUT = ("/admin/logout/", "/admin/jsi18n/", "/admin/language/", "/admin/password_change/")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-LINK = re.compile(r'(?:href|action)="([^"]*)"')
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE)", re.I)
 
 
@@ -39,35 +36,13 @@ def demo(db: None, monkeypatch: pytest.MonkeyPatch) -> Team:
     return team
 
 
-def registered_pages() -> list[str]:
-    """Return the list and the form of everything that is registered, whether a link leads there or not."""
-    found = []
-    for model in admin.site._registry:
-        name = f"{model._meta.app_label}_{model._meta.model_name}"
-        found.append(reverse(f"admin:{name}_changelist"))
-    return found
-
-
-def links_on(url: str, html: str) -> list[str]:
-    """Return the addresses of our own pages that this page leads to."""
-    path = url.partition("?")[0]
-    found = []
-    for raw in LINK.findall(html):
-        target = unescape(raw).partition("#")[0]
-        if target.startswith("?"):
-            target = path + target
-        if target.startswith(("/admin/", "/dashboards/")) and not target.startswith(LEFT_OUT):
-            found.append(target)
-    return found
-
-
 def walk(client: Client, starts: list[str]) -> dict[str, str]:
     """Open pages as links lead from one to the next and return their HTML. Everything that is linked must open."""
     waiting, pages = deque(starts), {}
     opened: Counter[str] = Counter()
     while waiting:
         url = waiting.popleft()
-        name = resolve(url.partition("?")[0]).view_name + ("?" if "?" in url else "")
+        name = kind_of(url)
         if url in pages or opened[name] >= PER_NAME or url.endswith(".csv"):
             continue
         opened[name] += 1
