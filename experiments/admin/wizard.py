@@ -172,14 +172,14 @@ class WizardPages(HouseAdmin):
         )
 
     def draft_actions(self, request: HttpRequest, draft: Experiment) -> list[dict[str, Any]]:
-        """Return what writers do with a draft, for its page."""
-        if draft.state != State.DRAFT or not self._may_edit(request, draft):
+        """Return what writers and publishers do with a draft, for its page."""
+        may_edit = self._may_edit(request, draft)
+        if draft.state != State.DRAFT or not (may_edit or self.may(request, "experiment.run", draft)):
             return []
-        first = "texts" if draft.variants.count() < 2 else "question"
-        return [
-            {"label": _("Go on setting it up"), "url": self.url(first, draft.pk), "kind": ""},
-            {"label": _("Check and start"), "url": self.url("act", draft.pk, "start"), "kind": "primary"},
-        ]
+        first = "texts" if len(draft.variants.all()) < 2 else "question"
+        start = {"label": _("Check and start"), "url": self.url("act", draft.pk, "start"), "kind": "primary"}
+        edit = {"label": _("Go on setting it up"), "url": self.url(first, draft.pk), "kind": ""}
+        return [edit, start] if may_edit else [start]
 
     def _may_edit(self, request: HttpRequest, draft: Experiment) -> bool:
         return self.may(request, self.write_capability, draft)

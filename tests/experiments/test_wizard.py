@@ -237,6 +237,8 @@ def test_setting_up_is_for_writers_of_the_team_and_starting_for_publishers(cast:
         assert signed_in(cast.zoe).get(page_of(draft, page)).status_code == 404
         assert signed_in(cast.vic).get(page_of(draft, page)).status_code == 403
     signed_in(cast.ann).post(page_of(draft, "texts"), TEXTS)
+    publishers = signed_in(cast.ben).get(page_of(draft)).content.decode()
+    assert "Check and start" in publishers and "Go on setting it up" not in publishers
     html = signed_in(cast.ann).get(page_of(draft, "act", "start")).content.decode()
     assert "Only publishers start, pause and end experiments." in html
     assert signed_in(cast.ann).post(page_of(draft, "act", "start"), {}).status_code == 403
