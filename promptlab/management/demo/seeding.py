@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from experiments import delivery
 from experiments.models import Experiment
-from experiments.services import lifecycle
+from experiments.services import analysis, lifecycle
 from experiments.services.lifecycle import NewVariant
 from feedback.models import Feedback
 from feedback.services import inbox, metrics
@@ -79,6 +79,7 @@ class _Seeding:
             with clock_at(moment):
                 step()
         roll_up()
+        analysis.analyse_all(self.now)
 
     def at(self, days_ago: float, step: Callable[[], None]) -> None:
         self.steps.append((self.now - timedelta(days=days_ago), step))
