@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from promptlab.lib.charts import Interval, interval
-from promptlab.lib.formats import DASH, MINUS, fmt_int, fmt_pct, fmt_points, fmt_range
+from promptlab.lib.formats import DASH, MINUS, NO_BREAK, fmt_int, fmt_pct, fmt_points, fmt_range
 
 METRICS: Mapping[str, Any] = {
     "approval": gettext_lazy("Thumbs-up rate"),
@@ -85,6 +85,7 @@ def _drawn(one: Shown) -> SafeString:
         caption=caption % {"limit": one.limit},
         heading=_("Change"),
         fmt=_write(one.metric),
+        fmt_tick=lambda change: _write(one.metric)(change).split(NO_BREAK)[0],
         fmt_bounds=_span(one.metric),
     )
 

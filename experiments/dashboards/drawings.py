@@ -14,7 +14,7 @@ from experiments.results import Day, VariantResult
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.charts import Bar, Interval, Moment, Series, bars, interval, line, split
 from promptlab.lib.charts.figure import most
-from promptlab.lib.formats import fmt_day, fmt_points, fmt_range
+from promptlab.lib.formats import NO_BREAK, fmt_day, fmt_points, fmt_range
 
 Named = Mapping[str, VariantResult]
 """The variants by what charts call them, the control first."""
@@ -51,8 +51,14 @@ def changes(named: Named, found: Mapping[str, Any]) -> SafeString:
         caption=_("Mark: the change so far. Line: where the true one most likely is, whenever you look (%(share)s).")
         % most(),
         fmt=fmt_points,
+        fmt_tick=_in_points,
         fmt_bounds=partial(fmt_range, unit="points"),
     )
+
+
+def _in_points(change: float | None) -> str:
+    """Write a change on an axis: without its unit, which would not fit on a phone."""
+    return fmt_points(change).split(NO_BREAK)[0]
 
 
 def over_time(named: Named, days: Sequence[Day], log: Sequence[AuditEntry]) -> SafeString:
@@ -69,6 +75,7 @@ def over_time(named: Named, days: Sequence[Day], log: Sequence[AuditEntry]) -> S
         series,
         title=_("Change against the current text, day by day"),
         fmt=fmt_points,
+        fmt_tick=_in_points,
         zero=0.0,
         moments=_moments([day for _label, day in rows], log),
     )

@@ -35,6 +35,7 @@ def numbers(experiment: Experiment, log: Sequence[AuditEntry], waiting_s: float 
         "checks": trust.checks(found, waiting_s),
         "rows": [_row(variant) for variant in found.variants],
         "method_url": reverse("dashboards:method"),
+        "most": fmt_pct(0.95, 0),
         "approval_chart": drawings.approval(named),
         "split_chart": drawings.people(named),
         **_analysed(experiment, found, named, log),
@@ -49,9 +50,10 @@ def _analysed(
     if kept is None:
         return {}
     names = {one.key: name for name, one in named.items()}
+    guarded = kept["guardrails"] if kept["verdict"] != Verdict.DO_NOT_TRUST else []
     shown = {
         "progress": _progress(kept["plan"]),
-        "guards": [findings.shown(one, names.get(one["treatment"], one["treatment"])) for one in kept["guardrails"]],
+        "guards": [findings.shown(one, names.get(one["treatment"], one["treatment"])) for one in guarded],
         "waits_chart": drawings.waits(named, kept["variants"]),
     }
     if not is_compared(kept["verdict"]):

@@ -112,7 +112,7 @@ def _missing(variants: Sequence[Mapping[str, Any]]) -> Check:
 
 
 def _fresh(found: ExperimentResults) -> Check:
-    label, late = _("Fresh"), {"time": fmt_wait(LATE.total_seconds())}
+    label, late = _("Analysis"), {"time": fmt_wait(LATE.total_seconds())}
     if found.is_stale:
         detail = _("There is more than the last analysis knows, and none was made for %(time)s. Is a worker running?")
         return Check(label, "bad", _("Stale"), detail % late, "snapshot")

@@ -23,8 +23,8 @@ from tests.support.cast import Cast
 from tests.support.prepared import STORIES, Story, make_story
 
 FIRST_WORDS = {
-    "clear-win": "“variant-1” is better.",
-    "clear-loss": "“variant-1” is worse.",
+    "clear-win": "“Steps first” is better.",
+    "clear-loss": "“Without a greeting” is worse.",
     "no-difference": "No real difference.",
     "too-early": "Too early to say.",
     "broken-split": "Do not trust these numbers yet.",

@@ -67,6 +67,7 @@ def make_story(team: Team, story: Story, now: datetime | None = None) -> Experim
         experiment = make_experiment(
             prompt, running=True, title=story.title, key=story.key, hypothesis="People like it better.", setup=setup
         )
+    Variant.objects.filter(experiment=experiment, is_control=False).update(name=story.title)
     control, other = experiment.variants.all()
     for day in range(story.days):
         moment = now - (story.days - day - 1) * DAY - timedelta(minutes=3)

@@ -57,12 +57,14 @@ def interval(
     caption: str = "",
     heading: str = "",
     fmt: Format = fmt_pct,
+    fmt_tick: Format | None = None,
     fmt_bounds: Callable[[float | None, float | None], str] = fmt_range,
 ) -> SafeString:
     """Draw a mark with its likely range per row. Empty without values.
 
     With `zero` it is a chart of changes: a dashed line stands there, and the rows are the alternatives, whose
     marks start at the second (the current text is always the first, and has no change). `limit`: a whole line.
+    `fmt_tick`: shorter, for the axis.
     """
     known = [number for row in rows for number in (row.value, row.low, row.high) if number is not None]
     if not known:
@@ -77,7 +79,7 @@ def interval(
         uprights = [("zero", zero), ("goal", limit)]
         lines = join(stroke(css, x(at), 0, x(at), bottom) for css, at in uprights if at is not None)
         marks = _lines(size, [row[:2] for row in table], lambda i, y: _whisker(first + i, rows[i], x, y))
-        return join([_grid(size, x, ticks(low, high), bottom, fmt), lines, marks])
+        return join([_grid(size, x, ticks(low, high), bottom, fmt_tick or fmt), lines, marks])
 
     words = Words(
         title or _("Thumbs-up rate with its likely range"),

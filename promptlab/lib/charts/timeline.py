@@ -70,6 +70,7 @@ def line(
     finding: str = "",
     caption: str = "",
     fmt: Format = fmt_pct,
+    fmt_tick: Format | None = None,
     zero: float | None = None,
     moments: Sequence[Moment] = (),
 ) -> SafeString:
@@ -77,7 +78,7 @@ def line(
 
     Values are taken as running totals: of more than 60 every seventh is kept, counted back from the newest.
     With `zero` it is a chart of changes: a dashed line lies there, and the series are the alternatives, as in
-    `interval`. `moments` are upright lines with numbers, which the caption explains.
+    `interval`. `moments` are upright lines with numbers, which the caption explains. `fmt_tick`: shorter, for the axis.
     """
     labels, series, moments = _thinned(labels, series, moments)
     values = [value for one in series for value in one.values if value is not None]
@@ -92,7 +93,7 @@ def line(
     def draw(size: Size) -> SafeString:
         x = scale(0, max(1, len(days) - 1), LEFT, _right(size))
         y = scale(low, high, BOTTOM, TOP)
-        levels = join(_level(size, y(step), fmt(step)) for step in ticks(low, high))
+        levels = join(_level(size, y(step), (fmt_tick or fmt)(step)) for step in ticks(low, high))
         zero_line = NOTHING if zero is None else stroke("zero", LEFT, y(zero), _right(size), y(zero))
         lines = join(_course(first + i, one, x, y, band) for i, one in enumerate(series))
         happened = join(_moment(number, x(one.at)) for number, one in enumerate(moments, 1))
