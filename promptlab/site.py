@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from experiments.dashboards.words import KINDS
-from experiments.models import Experiment, HourRollup
+from experiments.models import ConclusionRequest, Experiment, HourRollup
 from experiments.results import Overview, overview
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import acting
@@ -180,14 +180,20 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 
 def home(actor: Principal) -> dict[str, Any]:
-    """Return what Home shows: nine queries, however much there is."""
+    """Return what Home shows: ten queries, however much there is."""
     experiments = overview(actor)
     return {
         "prompt_count": Prompt.objects.visible_to(actor).active().count(),
         "can_write": actor.may_anywhere("prompt.write"),
         "new_prompt_url": reverse("admin:prompts_prompt_add"),
         "prompts_url": reverse("admin:prompts_prompt_changelist"),
-        "attention": [*_killed(experiments), *_failing(actor), *_drifting(actor), *_ending_keys(actor)],
+        "attention": [
+            *_killed(experiments),
+            *_asked(actor),
+            *_failing(actor),
+            *_drifting(actor),
+            *_ending_keys(actor),
+        ],
         "running": [_running(one, actor) for one in experiments if one.experiment.is_serving],
         "recent_moves": _recent_moves(actor),
         "drafts": _drafts(actor),
@@ -207,6 +213,20 @@ def _drafts(actor: Principal) -> list[dict[str, Any]]:
             "is_behind": draft.prompt.newest.number > draft.started_from,
         }
         for draft in rows.select_related("prompt__newest")[:MOST_LINES]
+    ]
+
+
+def _asked(actor: Principal) -> list[dict[str, Any]]:
+    """Return the conclusions against the numbers that wait for another person, such as this one: one query."""
+    rows = ConclusionRequest.objects.visible_to(actor, "experiment.run").open().exclude(asker_id=actor.user_id)
+    return [
+        {
+            "sentence": gettext("%(asker)s asks another person to approve the conclusion of %(title)s.")
+            % {"asker": one.asker_label, "title": one.experiment.title},
+            "url": reverse("admin:experiments_experiment_change", args=[one.experiment_id]),
+            "kind": "warn",
+        }
+        for one in rows.select_related("experiment")[:MOST_LINES]
     ]
 
 

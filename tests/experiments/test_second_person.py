@@ -141,6 +141,8 @@ def test_editors_ask_and_another_one_approves(cast: Cast, worse: Experiment) -> 
     assert "takes another person" in own
     assert client.post(page_of(worse, "request", str(asked.pk), "approve"), {}).status_code == 403
     cleo = signed_in(cast.cleo)
+    assert "Ben asks another person to approve the conclusion of Two." in cleo.get("/admin/").content.decode()
+    assert "asks another person" not in client.get("/admin/").content.decode()
     approve = page_of(worse, "request", str(asked.pk), "approve")
     assert "It goes live at once, for everybody." in cleo.get(approve).content.decode()
     assert Experiment.objects.get().state == "running"
