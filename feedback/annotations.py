@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from feedback.models import AnnotationItem, AnnotationRound, Feedback, Judge
 from feedback.stats import Agreement, agreement, pairwise
 
@@ -38,6 +40,12 @@ def results_of(one: AnnotationRound) -> RoundResults:
     liked = {pk: float(1 if sum(values) > 0 else -1) for pk, values in users.items() if sum(values)}
     done = {rater: len(things) for rater, things in sorted(said.items())}
     return RoundResults(len(messages), done, pairwise(list(said.values())), agreement(_most(said), liked))
+
+
+def waiting_for(one: AnnotationRound, user_id: int) -> QuerySet[AnnotationItem]:
+    """Return the answers of a round that a person did not rate, in their order."""
+    mine = Feedback.objects.filter(message=OuterRef("message"), rater=f"annotator:{user_id}", metric=one.metric)
+    return AnnotationItem.objects.filter(~Exists(mine.standing()), round=one).select_related("message").order_by("pk")
 
 
 def _most(said: dict[str, Said]) -> dict[int, float]:

@@ -52,3 +52,18 @@ class NothingToReplay(Conflict):
 class MetricTaken(Conflict):
     code = "metric_taken"
     detail = _("There is a metric {metric} already.")
+
+
+class RoundNotFound(NotFound):
+    code = "annotation_not_found"
+    detail = _("There is no such round of annotation.")
+
+
+class AnswerNotDrawn(NotFound):
+    code = "annotation_answer_not_found"
+    detail = _("There is no such answer in this round.")
+
+
+class JudgeNotFound(NotFound):
+    code = "judge_not_found"
+    detail = _("There is no such judge.")

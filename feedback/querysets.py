@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Self
 
-from django.db.models import F, Q
+from django.apps import apps
+from django.db.models import Exists, F, OuterRef, Q
 
+from promptlab.accounts.access import Principal
 from prompts.querysets import OfTeam
+
+ABOUT = ("message__conversation__prompt__", "message__version__prompt__")
+"""The prompts that a rating is about."""
 
 BY_NEED = (F("value").asc(nulls_last=True), "-id")
 """Thumbs-down first, then thumbs-up, then the others; the newest of each first."""
@@ -26,6 +31,18 @@ class FeedbackQuerySet(OfTeam):
     def with_words(self) -> Self:
         """Return the ratings that say something in words: a comment, or an ideal answer."""
         return self.filter(~Q(comment="") | ~Q(text=""))
+
+    def in_words_for(self, principal: Principal) -> Self:
+        """Return what stands and says something in words, of prompts that are not private to others."""
+        rows = self.with_words().standing().with_hidden(principal, *ABOUT)
+        return rows.filter(is_hidden=False)
+
+    def settled(self, is_settled: bool) -> Self:
+        """Return the comments that need nobody any more, or those that do."""
+        done = Exists(
+            apps.get_model("feedback", "Care").objects.filter(feedback=OuterRef("pk"), settled_at__isnull=False)
+        )
+        return self.filter(done if is_settled else ~done)
 
 
 class MetricQuerySet(OfTeam):

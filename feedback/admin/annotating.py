@@ -6,21 +6,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from feedback.admin.inbox import question_of
-from feedback.annotations import results_of
-from feedback.models import AnnotationItem, AnnotationRound, Feedback, Metric
+from feedback.annotations import results_of, waiting_for
+from feedback.models import AnnotationItem, AnnotationRound, Metric
 from feedback.services import annotating
 from feedback.services.annotated import CARE, annotate, name_of
 from feedback.services.fitting import RATING, Value
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
 from promptlab.accounts.models import User
+from promptlab.chat.transcripts import question_of
 from promptlab.lib.errors import Invalid
 from promptlab.lib.formats import DASH, fmt_int, fmt_pct
 from promptlab.templatetags.promptlab import when
@@ -145,10 +145,7 @@ class RoundAdmin(HouseAdmin):
         done = self.submitted(request, form, keep)
         if done is not None:
             return done
-        mine = Feedback.objects.filter(
-            message=OuterRef("message"), rater=name_of(actor.user_id or 0), metric=one.metric
-        ).standing()
-        waiting = AnnotationItem.objects.filter(~Exists(mine), round=one).select_related("message")
+        waiting = waiting_for(one, actor.user_id or 0)
         item = waiting.first()
         if item is None:
             return self.said(request, gettext("You rated every answer. Thank you."), self.url("change", one.pk))

@@ -22,13 +22,12 @@ from feedback.services import inbox
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, link
 from promptlab.accounts.models import User
-from promptlab.chat.models import Message
+from promptlab.chat.transcripts import question_of
 from promptlab.lib.errors import Invalid
 from promptlab.templatetags.promptlab import when
 from prompts.models import Suite, Version
 
 TEMPLATE = "admin/feedback/comment.html"
-ABOUT = ("message__conversation__prompt__", "message__version__prompt__")
 
 
 @admin.register(Comment)
@@ -46,10 +45,8 @@ class CommentAdmin(HouseAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the comments on prompts that are not private to others, with what the list shows of each."""
         texts = ["message__version__text", "message__version__messages", "message__variables"]
-        rows = self.visible(request).with_words().standing().with_hidden(acting(request), *ABOUT)
-        named = rows.filter(is_hidden=False).select_related(
-            "message__version__prompt", "message__served_variant", "care__assignee"
-        )
+        rows = self.visible(request).in_words_for(acting(request))
+        named = rows.select_related("message__version__prompt", "message__served_variant", "care__assignee")
         return named.prefetch_related("labels").defer(*texts).order_by(*BY_NEED)
 
     def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
@@ -198,12 +195,3 @@ def _care(rating: Any) -> Care:
 def _try_url(version: Version) -> str:
     """Return the address where the version is tried."""
     return f"{reverse('admin:chat_conversation_try')}?prompt={version.prompt_id}&text={version.number}"
-
-
-def question_of(answer: Message) -> str:
-    """Return what was asked before the answer; "" when nothing was, or nothing is known of it."""
-    asked = Message.objects.filter(
-        conversation_id=answer.conversation_id, role=Message.Role.USER, pk__lt=answer.pk
-    ).order_by("-pk")
-    found = asked.first()
-    return found.content if found else ""

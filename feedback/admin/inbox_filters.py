@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from feedback.models import Care, Comment, Label
+from feedback.models import Comment, Label
 from promptlab.accounts.modeladmin import acting
 from prompts.models import Prompt
 
@@ -35,10 +35,7 @@ class StateFilter(admin.SimpleListFilter):
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        settled = Exists(Care.objects.filter(feedback=OuterRef("pk"), settled_at__isnull=False))
-        if self.value() == "settled":
-            return queryset.filter(settled)
-        return queryset if self.value() == "all" else queryset.filter(~settled)
+        return queryset if self.value() == "all" else queryset.settled(self.value() == "settled")
 
 
 class WhoFilter(admin.SimpleListFilter):

@@ -64,7 +64,7 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
 
 
 @extend_schema_field({"oneOf": [{"type": "number"}, {"type": "boolean"}, {"type": "string"}]})
-class _SaidIn(serializers.JSONField):
+class SaidIn(serializers.JSONField):
     """A number, true or false, or words."""
 
 
@@ -76,7 +76,7 @@ class OneRatingIn(serializers.Serializer[Any]):
     conversation_id = serializers.UUIDField(required=False, help_text="Its newest answer is rated.")
     rating = serializers.ChoiceField(choices=[1, -1], required=False, help_text="Or `metric` and `value`.")
     metric = serializers.CharField(required=False, max_length=50, help_text="One that your team declared.")
-    value = _SaidIn(required=False, help_text="What the metric takes: a number, true or false, or words.")
+    value = SaidIn(required=False, help_text="What the metric takes: a number, true or false, or words.")
     retract = serializers.BooleanField(required=False, help_text="True, in place of a rating: take it back.")
     comment = serializers.CharField(required=False, allow_blank=True, max_length=5_000)
     correction = serializers.CharField(required=False, allow_blank=True, max_length=20_000, help_text="Ideal answer.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.urls import re_path
 
-from feedback.api import export, metrics, privacy, replays, searches, usage, views
+from feedback.api import export, inbox, judges, metrics, privacy, replays, rounds, searches, usage, views
+
+UID = r"(?P<uid>[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 
 HOT = [*export.ROUTES]
 """Answered by `promptlab.asgi` before Django; named here, so that the API's description knows them in every process."""
@@ -21,6 +23,18 @@ urlpatterns = [
     re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
     re_path(r"^feedback/metrics/?$", metrics.MetricList.as_view()),
     re_path(r"^feedback/metrics/(?P<pk>\d{1,18})/?$", metrics.MetricDetail.as_view()),
+    re_path(r"^inbox/?$", inbox.InboxList.as_view()),
+    re_path(rf"^inbox/{UID}/?$", inbox.InboxItem.as_view()),
+    re_path(rf"^inbox/{UID}/notes/?$", inbox.InboxNotes.as_view()),
+    re_path(rf"^inbox/{UID}/case/?$", inbox.InboxCase.as_view()),
+    re_path(r"^annotation/?$", rounds.RoundList.as_view()),
+    re_path(r"^annotation/(?P<pk>\d{1,18})/?$", rounds.RoundDetail.as_view()),
+    re_path(r"^annotation/(?P<pk>\d{1,18})/end/?$", rounds.RoundEnd.as_view()),
+    re_path(r"^annotation/(?P<pk>\d{1,18})/next/?$", rounds.RoundNext.as_view()),
+    re_path(r"^annotation/(?P<pk>\d{1,18})/answers/(?P<item>\d{1,18})/?$", rounds.RoundAnswer.as_view()),
+    re_path(r"^judges/?$", judges.JudgeList.as_view()),
+    re_path(r"^judges/(?P<pk>\d{1,18})/?$", judges.JudgeDetail.as_view()),
+    re_path(r"^judges/(?P<pk>\d{1,18})/run/?$", judges.JudgeRun.as_view()),
     re_path(r"^feedback/usage/?$", usage.Usage.as_view()),
     re_path(r"^feedback/stats/?$", views.Stats.as_view()),
     re_path(r"^feedback/(?P<uid>[0-9a-fA-F-]{36})/?$", views.FeedbackItem.as_view()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from django.db import transaction
@@ -11,13 +12,16 @@ from django.utils import timezone
 from experiments.services.forgetting import rename_unit
 from feedback.models import Feedback, FeedbackChange, FeedbackReceipt
 from feedback.services import inbox, replaying
+from feedback.services.purging import categories_of
 from promptlab.accounts.access import SYSTEM, Principal, require
+from promptlab.accounts.idempotency import forget
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
-from promptlab.chat.services.purging import purge_unit
+from promptlab.chat.services.purging import purge_unit, said_with
 from promptlab.lib.errors import Invalid
 
 LONGEST = 200
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
         raise Invalid.field("unit_id", f"Say whom: 1 to {LONGEST} characters.")
     name = f"erased-{secrets.token_hex(8)}"
     with transaction.atomic():
+        said = said_with(team.pk, unit_id)
+        _erase_about(team.pk, list(said))
+        forget(team.pk, [str(uid) for uid in said.values()], unit_id, name)
         erased = Erased(
             name,
             messages=purge_unit(team.pk, unit_id, name, timezone.now()),
@@ -51,6 +58,18 @@ def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
         if erased.messages or erased.ratings or erased.experiment_rows:
             record(actor, "unit.erased", team, team_id=team.pk, after=asdict(erased))
     return erased
+
+
+def _erase_about(team_id: int, messages: Sequence[int]) -> None:
+    """Take off the words that others, such as judges, said of what a person was answered: they may tell it again."""
+    for start in range(0, len(messages), BATCH):
+        rows = Feedback.objects.filter(message__in=messages[start : start + BATCH])
+        about = list(rows.with_words().values_list("pk", flat=True))
+        of_words = rows.filter(pk__in=about)
+        of_words.exclude(text="").exclude(metric__in=categories_of(team_id)).update(text="")
+        of_words.update(comment="")
+        inbox.forget(about, SYSTEM)
+        FeedbackChange.objects.filter(feedback__in=about).delete()
 
 
 def _erase_ratings(team_id: int, unit_id: str, stands_for: str) -> int:

@@ -17,7 +17,7 @@ from promptlab.audit.recorder import record
 from promptlab.lib.errors import Invalid
 from prompts.checks.cases import Case
 from prompts.models import Suite, SuiteCase
-from prompts.services import suites
+from prompts.services import suite_runs, suites
 
 CARE = "prompt.comment"
 LONGEST_LABEL = 40
@@ -106,6 +106,7 @@ def save_as_case(actor: Principal, rating: Feedback, suite: Suite | None = None,
 def forget(ratings: Sequence[int], actor: Principal) -> None:
     """Remove what was written about ratings that are erased, and the cases that were made of them."""
     for saved in SavedCase.objects.filter(feedback__in=ratings).select_related("case__suite"):
+        suite_runs.forget_case(saved.case)
         suites.delete_case(actor, saved.case)
     Note.objects.filter(feedback__in=ratings).delete()
     Label.objects.filter(feedback__in=ratings).delete()

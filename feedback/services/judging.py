@@ -21,6 +21,7 @@ from promptlab.audit.recorder import record
 from promptlab.chat.models import Message
 from promptlab.lib.errors import DomainError, Invalid
 from promptlab.lib.logs import get_logger
+from promptlab.lib.queue import enqueue_on_commit
 from promptlab.llm.ceiling import worst_case
 from prompts import rendering, resolve
 from prompts.checks.judging import BLANKS, read_verdict
@@ -72,6 +73,14 @@ def set_judge(actor: Principal, prompt: Prompt, plan: JudgePlan) -> Judge:
             row.save()
             record(actor, "judge.set", row, team_id=row.team_id, before=before, after=after)
     return row
+
+
+def ask_to_judge(actor: Principal, judge: Judge) -> None:
+    """Have a worker look at once for answers to judge: what may be judged, and for what money, stays as it was said."""
+    require(actor, WRITE, judge.team_id)
+    with transaction.atomic():
+        record(actor, "judge.asked", judge, team_id=judge.team_id)
+        enqueue_on_commit(JUDGE_TASK)
 
 
 def judge_answers() -> int:

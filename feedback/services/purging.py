@@ -71,7 +71,7 @@ def _purge_ratings(team_id: int, before: datetime) -> int:
             named = Concat(Value(NOBODY), Cast(F("pk"), CharField()))
             # Of what is said in words alone nothing is left, as if it had been taken back.
             purged.update(comment="", rater=named)
-            purged.exclude(text="").exclude(metric__in=_categories(team_id)).update(text="")
+            purged.exclude(text="").exclude(metric__in=categories_of(team_id)).update(text="")
             FeedbackReceipt.objects.filter(feedback__in=ids).delete()
             FeedbackChange.objects.filter(feedback__in=ids).delete()
             Note.objects.filter(feedback__in=ids).delete()
@@ -81,6 +81,7 @@ def _purge_ratings(team_id: int, before: datetime) -> int:
         total += len(ids)
 
 
-def _categories(team_id: int) -> list[str]:
+def categories_of(team_id: int) -> list[str]:
+    """Return the metrics in which one of a list is said: no words of anybody's own."""
     metrics = Metric.objects.filter(team_id=team_id, kind=Metric.Kind.CATEGORY)
     return list(metrics.values_list("key", flat=True))

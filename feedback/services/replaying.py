@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from feedback import replays
@@ -31,7 +30,7 @@ from prompts.models import Prompt, Suite, SuiteCase, SuiteResult, SuiteRun, Vers
 from prompts.services import suites
 from prompts.services.environments import named
 from prompts.services.suite_calls import problem_of
-from prompts.services.suite_runs import USUAL_ENVIRONMENT, Estimate, Wanted, estimate_run, request_run
+from prompts.services.suite_runs import USUAL_ENVIRONMENT, Estimate, Wanted, estimate_run, forget_places, request_run
 
 WRITE: Final = "prompt.write"
 MOST: Final = 500
@@ -123,15 +122,7 @@ def forget_purged() -> int:
 @transaction.atomic
 def _forget(run_id: int, items: Sequence[ReplayItem]) -> None:
     run = SuiteRun.objects.select_for_update(of=("self",)).get(pk=run_id)
-    places = [item.place for item in items]
-    for place in places:
-        run.plan[place] = Case(run.plan[place]["name"]).to_dict()
-    run.save(update_fields=["plan"])
-    rows = SuiteResult.objects.filter(run=run, place__in=places)
-    rows.filter(state=Row.WAITING).update(state=Row.CANCELLED, ended_at=timezone.now())
-    for row in rows:
-        row.text, row.outcomes = "", [{**one, "detail": ""} for one in row.outcomes]
-        row.save(update_fields=["text", "outcomes"])
+    forget_places(run, [item.place for item in items])
     ids = [item.feedback_id for item in items]
     for saved in SavedCase.objects.filter(feedback__in=ids, case__suite=run.suite_id).select_related("case__suite"):
         suites.delete_case(SYSTEM, saved.case)

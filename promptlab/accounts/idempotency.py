@@ -6,16 +6,20 @@ first and is told its answer, and a process that dies leaves nothing that would 
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Replace
 from django.utils import timezone
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.errors import CallKeyReused
-from promptlab.accounts.models import IdempotentCall
+from promptlab.accounts.models import ApiKey, IdempotentCall, Membership
 from promptlab.lib.batches import in_batches
 from promptlab.lib.idempotency import fingerprint, key_in
 from promptlab.lib.jsonbody import JSONValue
@@ -23,6 +27,7 @@ from promptlab.lib.jsonbody import JSONValue
 KEPT = timedelta(hours=24)
 SWEEP_TASK = "accounts.sweep_idempotent_calls"
 MAX_OPERATION = 300
+MANY = 500
 ROOT = re.compile(r"^/api/v1(?=/)")
 
 
@@ -73,6 +78,18 @@ def _sweep_batch(until: datetime, limit: int) -> int:
     old = IdempotentCall.objects.filter(created_at__lt=until).select_for_update(skip_locked=True)
     ids = list(old.order_by("created_at").values_list("pk", flat=True)[:limit])
     return IdempotentCall.objects.filter(pk__in=ids).delete()[0]
+
+
+def forget(team_id: int, subjects: Sequence[str], unit_id: str, stands_for: str) -> None:
+    """Forget the calls about some messages, and name an end user otherwise in the answers that a team's callers got."""
+    for start in range(0, len(subjects), MANY):
+        IdempotentCall.objects.filter(subject__in=subjects[start : start + MANY]).delete()
+    keys = ApiKey.objects.filter(team_id=team_id).values_list("pk", flat=True)
+    people = Membership.objects.filter(team_id=team_id).values_list("user_id", flat=True)
+    callers = [*(f"key:{pk}" for pk in keys), *(f"user:{pk}" for pk in people)]
+    said, instead = json.dumps(unit_id), json.dumps(stands_for)
+    rows = IdempotentCall.objects.filter(caller__in=callers, body__contains=said)
+    rows.update(body=Replace("body", Value(said), Value(instead)))
 
 
 def _begun_again(row: IdempotentCall, call: Call) -> IdempotentCall:

@@ -91,6 +91,7 @@ SENTENCES: dict[str, Any] = {
     "inbox.settled": _("settled the comment %(what)s"),
     "inbox.reopened": _("opened the comment %(what)s again"),
     "inbox.noted": _("wrote a note on the comment %(what)s"),
+    "judge.asked": _("had the judge of %(what)s look at what waits"),
     "judge.set": _("had the answers of %(what)s judged"),
     "metric.declared": _("let people say %(what)s of answers"),
     "metric.changed": _("changed what may be said of answers: %(what)s"),

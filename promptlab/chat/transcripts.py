@@ -135,3 +135,12 @@ def _missing(prompt: str, error: VariablesInvalid) -> VariablesInvalid | Missing
         return error
     names = ", ".join(problem.field.removeprefix("variables.") for problem in error.problems)
     return MissingVariables(problems=error.problems, prompt=prompt, names=names)
+
+
+def question_of(answer: Message) -> str:
+    """Return what was asked before the answer; "" when nothing was, or nothing is known of it."""
+    asked = Message.objects.filter(
+        conversation_id=answer.conversation_id, role=Message.Role.USER, pk__lt=answer.pk
+    ).order_by("-pk")
+    found = asked.first()
+    return found.content if found else ""

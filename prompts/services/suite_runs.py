@@ -25,7 +25,7 @@ from prompts.checks import ASKED, JUDGE
 from prompts.checks.cases import Case, Check, checksum_of
 from prompts.checks.judging import BLANKS
 from prompts.errors import RunOver, SuiteNotReady, TooManyRuns
-from prompts.models import Environment, Suite, SuiteResult, SuiteRun, Version
+from prompts.models import Environment, Suite, SuiteCase, SuiteResult, SuiteRun, Version
 from prompts.models.running import NANO
 from prompts.services.environments import named
 from prompts.services.suite_calls import Asking, problem_of
@@ -176,6 +176,25 @@ def judges_now(plan: Sequence[Case], team_id: int) -> dict[str, int]:
             )
         found[name] = version.pk
     return found
+
+
+def forget_case(case: SuiteCase) -> None:
+    """Take what a case asks and what was answered out of the runs of its suite. In the caller's transaction."""
+    for run in SuiteRun.objects.select_for_update(of=("self",)).filter(suite=case.suite_id).order_by("pk"):
+        if places := [place for place, said in enumerate(run.plan) if said["name"] == case.name]:
+            forget_places(run, places)
+
+
+def forget_places(run: SuiteRun, places: Sequence[int]) -> None:
+    """Take what some cases ask and what was answered out of a run that is held. How often they passed stays."""
+    for place in places:
+        run.plan[place] = Case(run.plan[place]["name"]).to_dict()
+    run.save(update_fields=["plan"])
+    rows = SuiteResult.objects.filter(run=run, place__in=places)
+    rows.filter(state=Outcome.WAITING).update(state=Outcome.CANCELLED, ended_at=timezone.now())
+    for row in rows:
+        row.text, row.outcomes = "", [{**one, "detail": ""} for one in row.outcomes]
+        row.save(update_fields=["text", "outcomes"])
 
 
 def plan_from(run: SuiteRun) -> list[Case]:

@@ -15,8 +15,9 @@ from django.urls import URLPattern, URLResolver
 from experiments.models import AnalysisSnapshot
 from experiments.services import approving, ramping
 from experiments.services.concluding import Conclusion
-from feedback.services import replaying
+from feedback.services import annotating, judging, replaying
 from feedback.services.ingest import NewRating, accept
+from feedback.services.judging import JudgePlan
 from feedback.services.metrics import declare_metric
 from feedback.services.replaying import ReplayPlan
 from promptlab import urls
@@ -185,6 +186,21 @@ CALLS = [
     Call("GET", "/feedback/metrics/{metric}", "feedback.read"),
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
+    Call("GET", "/inbox", "feedback.read", is_own=True),
+    Call("GET", "/inbox/{said}", "feedback.read"),
+    Call("PATCH", "/inbox/{said}", "prompt.comment", {"labels": ["tone"], "is_settled": True}),
+    Call("POST", "/inbox/{said}/notes", "prompt.comment", {"text": "Called."}),
+    Call("POST", "/inbox/{said}/case", "prompt.write", {"name": "New"}),
+    Call("GET", "/annotation", "feedback.read", is_own=True),
+    Call("POST", "/annotation", "prompt.write", {"title": "New", "prompt": "greeting"}),
+    Call("GET", "/annotation/{round}", "feedback.read"),
+    Call("GET", "/annotation/{round}/next", "a person"),
+    Call("PUT", "/annotation/{round}/answers/{drawn}", "a person", {"value": 1}),
+    Call("POST", "/annotation/{round}/end", "prompt.write"),
+    Call("GET", "/judges", "feedback.read", is_own=True),
+    Call("PUT", "/judges", "prompt.write", {"prompt": "greeting", "by": "judge", "share": 0.1, "day_usd": "1"}),
+    Call("GET", "/judges/{judge}", "feedback.read"),
+    Call("POST", "/judges/{judge}/run", "prompt.write"),
     Call("DELETE", "/feedback/{rating}", "feedback.write"),
     Call("GET", "/searches", "prompt.read", is_own=True),
     Call("POST", "/searches", "prompt.write", {"prompt": "parting", "suite": "many"}),
@@ -311,6 +327,7 @@ def ids(cast: Cast) -> dict[str, Any]:
         **_tested(cast, prompt),
         **_replayed(cast),
         **_doubted(cast),
+        **_cared_for(cast, prompt),
     }
 
 
@@ -334,6 +351,16 @@ def _doubted(cast: Cast) -> dict[str, Any]:
     by = cast.principal(cast.ben)
     request = approving.ask_conclusion(by, asked, Conclusion(DOUBTED["outcome"], DOUBTED["lesson"], DOUBTED["keep"]))
     return {"doubted": doubted.pk, "asked": asked.pk, "request": request.pk}
+
+
+def _cared_for(cast: Cast, prompt: Prompt) -> dict[str, Any]:
+    """Return a comment, a round of annotation with an answer to rate, and a judge."""
+    answer = make_message(newest(prompt), content="Hello!")
+    said = accept(SYSTEM, NewRating(str(answer.uid), -1, comment="Too long."))
+    drawn = annotating.start_round(SYSTEM, prompt, title="November")
+    by = make_prompt(cast.team, "Rate {{answer}}.", title="Judge")
+    judge = judging.set_judge(SYSTEM, prompt, JudgePlan(by, 0.5, Decimal(1)))
+    return {"said": said.feedback_id, "round": drawn.pk, "drawn": drawn.items.get(message=answer).pk, "judge": judge.pk}
 
 
 def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:

@@ -254,6 +254,11 @@ def _round(w: World, *, ends: bool = False) -> Step:
     return (lambda: annotating.close_round(w.cleo, one)) if one else start
 
 
+def _ask_to_judge(w: World) -> Step:
+    judge = _set_judge(w)()
+    return lambda: judging.ask_to_judge(w.cleo, judge)
+
+
 def _set_judge(w: World) -> Step:
     plan = judging.JudgePlan(make_prompt(w.cast.team, "Rate {{answer}}."), 0.5, Decimal(1))
     return lambda: judging.set_judge(w.cleo, w.prompt, plan)
@@ -780,6 +785,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "start_round": (_round, ["annotation.started"]),
     "close_round": (lambda w: _round(w, ends=True), ["annotation.ended"]),
     "set_judge": (_set_judge, ["judge.set"]),
+    "ask_to_judge": (_ask_to_judge, ["judge.asked"]),
     "set_privacy": (_set_privacy, ["privacy.changed"]),
     "declare_metric": (_metric, ["metric.declared"]),
     "change_metric": (lambda w: _metric(w, title="How exact"), ["metric.changed"]),

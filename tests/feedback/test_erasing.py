@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
@@ -10,15 +13,19 @@ from django.forms.models import model_to_dict
 
 from experiments.models import ExperimentUnit, HourRollup
 from feedback.models import Feedback, FeedbackChange
+from feedback.services import inbox
 from feedback.services.batch import roll_up_feedback
 from feedback.services.ingest import NewRating, accept
 from promptlab.accounts.access import SYSTEM
+from promptlab.accounts.models import IdempotentCall
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation, Message
 from promptlab.chat.services.metering import roll_up_messages
+from prompts.models import SuiteResult
 from tests.support.api import Api
 from tests.support.cast import Cast
-from tests.support.make import make_experiment, make_message, make_prompt
+from tests.support.make import make_experiment, make_key, make_message, make_prompt, newest
+from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
 WHO, SECRET = "customer-4711", "my card was stolen in Lisbon"
@@ -76,6 +83,34 @@ def test_nothing_of_them_is_left_and_no_sum_changes(cast: Cast, answers: list[Me
     assert Message.objects.get(pk=answers[0].pk).content == ""
     assert ExperimentUnit.objects.filter(unit_id=told["stands_for"]).exists()
     assert Feedback.objects.filter(message=answers[0]).values_list("value", "comment").get() == (-1, "")
+
+
+def test_what_others_made_of_it_goes_too(cast: Cast, answers: list[Message]) -> None:
+    """A judge that tells it again, a case made of a comment, its runs, and answers kept for calls that are repeated."""
+    for source, user in (("judge", "judge:1"), ("annotator", "annotator:1")):
+        accept(SYSTEM, replace(NewRating(str(answers[0].uid), -1, comment=f"Says: {SECRET}", user=user), source=source))
+    made = accept(SYSTEM, NewRating(str(answers[0].uid), -1, comment=SECRET, correction=f"Dear {WHO}, {SECRET}"))
+    rating = Feedback.objects.select_related("message__version__prompt").get(uid=made.feedback_id)
+    case = inbox.save_as_case(SYSTEM, rating, make_suite(cast.team, {"name": "other", "variables": {"name": "x"}}))
+    run = make_run(case.suite, newest(rating.message.version.prompt), "echo")
+    api = Api(cast.key)
+    IdempotentCall.objects.create(
+        caller=f"key:{make_key(cast.team)[0].pk}",
+        operation="POST /x",
+        key="k",
+        body=json.dumps({"overrides": {WHO: "x"}}),
+    )
+    IdempotentCall.objects.create(caller="key:1", operation="POST /chat", key=WHO, subject=str(answers[0].uid))
+    assert SECRET in repr(run.plan)
+    Message.objects.filter(pk=answers[1].pk).update(content="")  # somebody else's stays: see below
+    FeedbackChange.objects.filter(feedback__message=answers[1]).delete()
+    Feedback.objects.filter(message=answers[1]).update(comment="")
+    FeedbackChange.objects.filter(feedback__message=answers[1]).delete()
+    Conversation.objects.filter(pk=answers[1].conversation_id).update(title="")
+    assert api.post("/units/erase", {"unit_id": WHO}).status_code == 200
+    left = everything()
+    assert WHO not in left and SECRET not in left
+    assert SuiteResult.objects.filter(run=run).exists()
 
 
 def test_others_keep_what_they_said(cast: Cast, answers: list[Message]) -> None:

@@ -5,12 +5,13 @@ So the sums stay true, and a rating still names an answer. What was sent for a p
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from promptlab import llm
@@ -61,11 +62,7 @@ def purge_unit(team_id: int, unit_id: str, stands_for: str, now: datetime) -> in
     In a transaction of the caller's. What is counted later counts for the name that `stands_for` theirs. An answer that
     is being written gets its text when it ends: it is left under the new name, for another call.
     """
-    theirs = Conversation.objects.filter(team_id=team_id)
-    talks = theirs.filter(
-        Q(unit_id=unit_id) | Exists(Message.objects.filter(conversation=OuterRef("pk"), unit_id=unit_id))
-    )
-    ids = list(talks.values_list("pk", flat=True))
+    ids = list(_talks_of(team_id, unit_id).values_list("pk", flat=True))
     rows = Message.objects.filter(conversation__in=ids)
     purged: int = rows.filter(purged_at=None, ended_at__isnull=False).update(
         content="", variables={}, tool_calls=[], tool_call_id="", metadata={}, purged_at=now
@@ -76,6 +73,17 @@ def purge_unit(team_id: int, unit_id: str, stands_for: str, now: datetime) -> in
     dealt.exclude(experiment__unit_attribute="").update(dealt_unit=stands_for)
     Conversation.objects.filter(pk__in=ids).update(title="", unit_id=stands_for, session="")
     return purged
+
+
+def said_with(team_id: int, unit_id: str) -> dict[int, uuid.UUID]:
+    """Return the messages of an end user's conversations: their uids by their ids."""
+    rows = Message.objects.filter(conversation__in=_talks_of(team_id, unit_id))
+    return dict(rows.order_by().values_list("pk", "uid"))
+
+
+def _talks_of(team_id: int, unit_id: str) -> QuerySet[Conversation]:
+    theirs = Exists(Message.objects.filter(conversation=OuterRef("pk"), unit_id=unit_id))
+    return Conversation.objects.filter(Q(unit_id=unit_id) | theirs, team_id=team_id)
 
 
 def mask_messages(team_id: int, masks: Masks, after_id: int, limit: int) -> tuple[int, int]:
