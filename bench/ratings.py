@@ -48,7 +48,7 @@ import time, uuid
 from django.db import connection
 connection.ensure_connection(); raw = connection.connection
 with connection.cursor() as cursor:
-    cursor.execute("CREATE TABLE copied (LIKE feedback_feedback INCLUDING ALL)")
+    cursor.execute("CREATE TABLE copied (LIKE feedback_feedback INCLUDING ALL, PRIMARY KEY (id), UNIQUE (uid))")
     cursor.execute("SELECT id, NOW() FROM chat_message LIMIT 1"); message, now = cursor.fetchone()
 rows, started = 0, time.perf_counter()
 columns = "id, uid, team_id, message_id, metric, rater, value, comment, created_at, updated_at"

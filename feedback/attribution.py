@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
 from experiments.services.rollups import Observation
 from feedback.models import Feedback
 from promptlab.chat.models import Message
 from promptlab.chat.services.metering import served_by
+from promptlab.lib.monthly import first_id, month_of
 
 
 @dataclass(slots=True)
@@ -30,28 +32,53 @@ class Answer:
 
 
 def answers_of(uids: Collection[uuid.UUID]) -> dict[uuid.UUID, Answer]:
-    """Return the answers that there are, by uid: one query."""
+    """Return the answers that there are, by uid: one query. On PostgreSQL another one for those that are not of this month.
+
+    Most are rated soon: to look where they lie takes half as long as to ask first where that is.
+    """
     if not uids:
         return {}
-    on_postgresql = connection.vendor == "postgresql"
-    statement, parameters = _statement(on_postgresql)
-    wanted = list(uids) if on_postgresql else json.dumps([uid.hex for uid in uids])
+    if connection.vendor != "postgresql":
+        rows = _asked(_by_uid(False), [json.dumps([uid.hex for uid in uids])])
+        return {uuid.UUID(row[1]): Answer(row[0], uuid.UUID(row[1]), *row[2:]) for row in rows}
+    month = month_of(timezone.now())
+    rows = _asked(_by_uid(True), [first_id(month), first_id(month + 1), list(uids)])
+    found = {row[1]: Answer(*row) for row in rows}
+    if older := [uid for uid in uids if uid not in found]:
+        found.update({row[1]: Answer(*row) for row in _asked(_by_key(), [older])})
+    return found
+
+
+Asking = tuple[str, tuple[Any, ...]]
+"""A query, and what comes before what is asked for. Putting it together costs more than asking it."""
+NAMES = ("pk", "uid", "unit_id", "conversation__team_id", "environment__name")
+
+
+def _asked(asking: Asking, wanted: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+    statement, first = asking
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*parameters, wanted])
-        rows = cursor.fetchall()
-    found = (Answer(*row) if on_postgresql else Answer(row[0], uuid.UUID(row[1]), *row[2:]) for row in rows)
-    return {answer.uid: answer for answer in found}
+        cursor.execute(statement, [*first, *wanted])
+        rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 @lru_cache
-def _statement(on_postgresql: bool) -> tuple[str, tuple[Any, ...]]:
-    """Return the query for answers by uid, whose parameter is the last. Putting it together costs more than asking it."""
-    names = ("pk", "uid", "unit_id", "conversation__team_id", "environment__name")
-    by_uid = Message.objects.answers().order_by().filter(uid__in=[uuid.UUID(int=0)]).values_list(*names)
-    statement, parameters = by_uid.query.sql_with_params()
+def _by_uid(on_postgresql: bool) -> Asking:
+    """Return the query for answers by uid; on PostgreSQL, from one id on and below another one."""
+    rows = Message.objects.answers().order_by()
+    rows = rows.filter(pk__gte=0, pk__lt=0) if on_postgresql else rows
+    statement, parameters = rows.filter(uid__in=[uuid.UUID(int=0)]).values_list(*NAMES).query.sql_with_params()
     one, many = "IN (%s)", "= ANY(%s)" if on_postgresql else "IN (SELECT value FROM json_each(%s))"
     assert statement.endswith(f"{one})"), "the uid is asked for last"
-    return statement.replace(one, many), parameters[:-1]
+    return statement.replace(one, many), parameters[: -3 if on_postgresql else -1]
+
+
+@lru_cache
+def _by_key() -> Asking:
+    """Return PostgreSQL's query for answers by uid, of whatever month."""
+    rows = Message.objects.answers().order_by().with_uids([uuid.UUID(int=0)])
+    statement, parameters = rows.values_list(*NAMES).query.sql_with_params()
+    return statement, parameters[:-1]
 
 
 def change_of(rating: Feedback) -> tuple[int, int]:

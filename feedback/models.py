@@ -57,7 +57,8 @@ class Feedback(models.Model):
     `value` is what counts in the sums and in approval: the thumb, 1 or -1, of an end user or an application. All else is
     in `score` (numbers, 1 and 0 for yes and no, thumbs of annotators and judges) or in `text` (a category, words, an
     ideal answer). `counted_value` is what the rollups hold of this row (null: nothing), so a changed mind adds the
-    difference.
+    difference. PostgreSQL keeps ratings by months, so that no table can have a foreign key to them: new ones say
+    `db_constraint=False`, and `services.months` empties them along with a month.
     """
 
     class Source(models.TextChoices):

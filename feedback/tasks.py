@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from feedback.services import batch, ingest, judging, purging
+from feedback.services import batch, ingest, judging, months, purging
 
 
 @shared_task(name=ingest.ROLL_UP_TASK)
@@ -23,3 +23,9 @@ def tidy_texts() -> None:
 def judge_answers() -> None:
     """Have a share of the new answers judged."""
     judging.judge_answers()
+
+
+@shared_task(name=months.MONTHS_TASK)
+def keep_months() -> None:
+    """Make the months to come, and remove what is not kept."""
+    months.keep_months()

@@ -153,6 +153,7 @@ CELERY_BEAT_SCHEDULE = {
     "close-abandoned-messages": {"task": "chat.close_abandoned", "schedule": 5.0, "options": {"expires": 10}},
     "judge-answers": {"task": "feedback.judge_answers", "schedule": 30.0, "options": {"expires": 30}},
     "tidy-texts": {"task": "feedback.tidy_texts", "schedule": 60.0, "options": {"expires": 60}},
+    "keep-months": {"task": "feedback.keep_months", "schedule": 600.0, "options": {"expires": 60}},
     "purge-old-messages": {"task": "chat.purge_old_messages", "schedule": 600.0, "options": {"expires": 60}},
     "run-repricings": {"task": "chat.run_repricings", "schedule": 60.0, "options": {"expires": 60}},
     "run-due-deployments": {"task": "prompts.run_due_deployments", "schedule": 5.0, "options": {"expires": 10}},
@@ -320,6 +321,7 @@ RATE_LIMIT_FEEDBACK_PER_MINUTE = env_int("RATE_LIMIT_FEEDBACK_PER_MINUTE", 60_00
 FEEDBACK_GROUP_MOST = env_int("FEEDBACK_GROUP_MOST", 100, minimum=1)
 FEEDBACK_GROUP_WAIT_MS = env_int("FEEDBACK_GROUP_WAIT_MS", 0, minimum=0)
 FEEDBACK_WAITING_MOST = env_int("FEEDBACK_WAITING_MOST", 10_000, minimum=1000)
+MONTHS_KEPT = env_int("MONTHS_KEPT", 0, minimum=0)
 DELIVERY_MEMORY_MB = env_int("DELIVERY_MEMORY_MB", 400, minimum=1)
 EVENT_STREAMS = env_int("EVENT_STREAMS", 1000, minimum=1)
 REVISION_CHECK_S = env_float("REVISION_CHECK_S", 0.5)

@@ -24,7 +24,13 @@ LATE_S = 60.0
 PASSING = (OperationalError, InterfaceError, Conflict)
 """What the next sweep may not meet any more."""
 UNITS = ("unit_id", "dealt_unit")
-NEEDED = ["value", "counted_value", "updated_at", *(f"message__{name}" for name in (*metering.SERVED, *UNITS))]
+NEEDED = [
+    "message_id",
+    "value",
+    "counted_value",
+    "updated_at",
+    *(f"message__{name}" for name in (*metering.SERVED, *UNITS)),
+]
 """Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
 """Ratings whose answer is in the sums, or never will be. A rating must not be the first that is known of a unit."""
@@ -107,9 +113,11 @@ def _stamp(ratings: Sequence[Feedback]) -> None:
     """Note what is counted now. Only rows that still say what was added: a mind changed meanwhile undoes all of it."""
     now = timezone.now()
     stamped = 0
+    about = [rating.message_id for rating in ratings]
+    rows = Feedback.objects.filter(rolled_up_at=None, message__gte=min(about), message__lte=max(about))
     for value in (1, -1, None):
         of_value = [rating.pk for rating in ratings if rating.value == value]
-        unchanged = Feedback.objects.filter(pk__in=of_value, value=value, rolled_up_at=None)
+        unchanged = rows.filter(pk__in=of_value, value=value)
         stamped += unchanged.update(counted_value=value, rolled_up_at=now)
     if stamped != len(ratings):
         raise Conflict("Ratings changed while they were counted. The next sweep counts them.")

@@ -75,7 +75,7 @@ def _move(receipt: Receipt) -> DeploymentEvent | None:
 
 
 def _answer(receipt: Receipt) -> Message | None:
-    rows = Message.objects.filter(uid=receipt.answer, conversation__team_id=receipt.team_id)
+    rows = Message.objects.with_uids([receipt.answer]).filter(conversation__team_id=receipt.team_id)
     found: Message | None = rows.select_related("version__prompt", "conversation", "environment").first()
     return found
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
+from django.db import connection
 from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Left
 
 from promptlab.accounts.access import Principal
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 TITLE_CHARACTERS = 80
 """What is shown of a first question."""
+NAMED = "SELECT message_id FROM chat_messagekey WHERE uid = ANY(%s)"
+"""The ids that uids stand for. PostgreSQL itself keeps the table, see the migration that divides messages by months."""
 
 
 class ConversationQuerySet(OfTeam):
@@ -60,6 +66,12 @@ class ConversationQuerySet(OfTeam):
 
 class MessageQuerySet(OfTeam):
     path = "conversation__team_id"
+
+    def with_uids(self, uids: Collection[uuid.UUID | str]) -> Self:
+        """Return those that go by these uids. On PostgreSQL, where there is a part for each month, by way of their ids."""
+        if connection.vendor != "postgresql":
+            return self.filter(uid__in=uids)
+        return self.filter(pk__in=RawSQL(NAMED, [[uuid.UUID(str(uid)) for uid in uids]]))
 
     def transcript(self, before_id: int | None = None, from_id: int | None = None) -> Self:
         """Return what was said and finished, oldest first: before message `before_id`, from `from_id` on, if given."""

@@ -96,7 +96,7 @@ class MessageDetail(HouseView):
         rows = rows.without_private(self.principal, "version__prompt__").with_hidden(
             self.principal, "version__prompt__"
         )
-        found = rows.filter(uid=uid).first()
+        found = rows.with_uids([uid]).first()
         if found is None:
             raise MessageNotFound(message=uid)
         return Response(MessageDetailOut(found).data)

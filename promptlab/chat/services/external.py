@@ -150,7 +150,7 @@ def _row(receipt: Receipt, answer: ExternalAnswer) -> Message:
 def _new(rows: Sequence[Message]) -> list[Message]:
     """Return the rows that are not there yet, each once, with the names of their environments."""
     wanted = {row.uid: row for row in rows}
-    known = set(Message.objects.filter(uid__in=wanted).values_list("uid", flat=True))
+    known = set(Message.objects.with_uids(wanted).values_list("uid", flat=True))
     new = [row for uid, row in wanted.items() if uid not in known]
     if not new:
         return []

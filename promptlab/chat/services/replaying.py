@@ -78,7 +78,7 @@ def _answer(uid: str) -> Message | None:
     if not uid:
         return None
     rows = Message.objects.select_related("conversation", "version__prompt", "experiment", "served_variant")
-    found: Message | None = rows.filter(uid=uid).first()
+    found: Message | None = rows.with_uids([uid]).first()
     return found
 
 
