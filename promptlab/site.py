@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Sum
-from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from experiments.dashboards.words import KINDS
-from experiments.models import ConclusionRequest, Experiment, HourRollup
-from experiments.results import Overview, overview
-from promptlab.accounts.access import Principal
+from promptlab.account import account_page
 from promptlab.accounts.modeladmin import acting
-from promptlab.accounts.models import ApiKey, User
-from promptlab.audit.admin import sentence
-from promptlab.audit.models import AuditEntry
+from promptlab.accounts.models import User
+from promptlab.home import home
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
-from promptlab.lib.formats import fmt_int, fmt_name, fmt_pct
-from prompts.models import Collection, Draft, GoldenRun, Prompt
-from prompts.querysets import closed_to
 
 WORK = [
     (_("Prompts"), "admin:prompts_prompt_changelist"),
@@ -73,14 +64,8 @@ ADMINISTRATION = [
 
 
 View = Callable[..., HttpResponse]
-STOPPED_DAYS = 3
-KEY_WARNING_DAYS = 14
-ENOUGH_ANSWERS = 20
-TOO_MANY_ERRORS = 0.05
-"""From this share on, of at least `ENOUGH_ANSWERS` in a day, failing answers need somebody."""
-DRIFT_NIGHTS = 1
-"""Somebody is told of what last night found, and of what the night before did until tonight is known."""
-MOST_LINES = 6
+CARRY, CARRIED = "carry", "carried"
+"""A form that asks for its words to be carried over signing in, and the field of the sign-in form that holds them."""
 
 
 def _links(entries: list[tuple[Any, str]], path: str) -> list[dict[str, Any]]:
@@ -135,7 +120,31 @@ class PromptLabSite(admin.AdminSite):
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Let people with a role in, and say inside the frame what they may not do or what is not there."""
-        return super().admin_view(self._told(view), cacheable)
+        return self._carried(super().admin_view(self._told(view), cacheable))
+
+    def _carried(self, view: View) -> View:
+        """Carry what was typed over signing in again, for forms that say so by `carry`: the session had ended."""
+
+        @wraps(view)
+        def carried(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method == "POST" and CARRY in request.POST and not request.user.is_authenticated:
+                fields = [(name, word) for name in request.POST for word in request.POST.getlist(name)]
+                words = json.dumps([pair for pair in fields if pair[0] != "csrfmiddlewaretoken"])
+                request.method = "GET"
+                context = {CARRIED: words, "app_path": reverse("admin:login"), "next": request.get_full_path()}
+                return super(PromptLabSite, self).login(request, context)
+            return view(request, *args, **kwargs)
+
+        return carried
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Let somebody in; who was signed out while writing then sends what was typed again, with a press of a button."""
+        words = request.POST.get(CARRIED, "")
+        answer = super().login(request, {CARRIED: words, **(extra_context or {})})
+        if not words or answer.status_code != HTTPStatus.FOUND:
+            return answer
+        context = {**self.each_context(request), "action": answer["Location"], "fields": _fields_in(words)}
+        return TemplateResponse(request, "admin/carried.html", context)
 
     def _told(self, view: View) -> View:
         @wraps(view)
@@ -158,9 +167,24 @@ class PromptLabSite(admin.AdminSite):
         said = {"error": error, "reason": reason, "title": gettext("That is not possible now")}
         return TemplateResponse(request, template, {**self.each_context(request), **said}, status=error.status)
 
+    def get_urls(self) -> list[Any]:
+        return [path("account/", self.admin_view(self.account), name="account"), *super().get_urls()]
+
+    def account(self, request: HttpRequest) -> HttpResponse:
+        """Answer the page about oneself."""
+        return account_page(request, self.each_context(request))
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Answer Home: what needs somebody, what runs, what just went live; the first steps while there is nothing."""
         return super().index(request, {**home(acting(request)), **(extra_context or {})})
+
+
+def _fields_in(words: str) -> list[tuple[str, str]]:
+    """Return the (name, value) pairs that were carried along; none of what is no list of pairs."""
+    try:
+        return [(str(name), str(word)) for name, word in json.loads(words)]
+    except (ValueError, TypeError):
+        return []
 
 
 def _page_for(error: DomainError) -> str:
@@ -177,157 +201,3 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "search_url": reverse("admin:prompts_prompt_changelist"),
         "person": str(request.user) if request.user.is_authenticated else "",
     }
-
-
-def home(actor: Principal) -> dict[str, Any]:
-    """Return what Home shows: ten queries, however much there is."""
-    experiments = overview(actor)
-    return {
-        "prompt_count": Prompt.objects.visible_to(actor).active().count(),
-        "can_write": actor.may_anywhere("prompt.write"),
-        "new_prompt_url": reverse("admin:prompts_prompt_add"),
-        "prompts_url": reverse("admin:prompts_prompt_changelist"),
-        "attention": [
-            *_killed(experiments),
-            *_asked(actor),
-            *_failing(actor),
-            *_drifting(actor),
-            *_ending_keys(actor),
-        ],
-        "running": [_running(one, actor) for one in experiments if one.experiment.is_serving],
-        "recent_moves": _recent_moves(actor),
-        "drafts": _drafts(actor),
-    }
-
-
-def _drafts(actor: Principal) -> list[dict[str, Any]]:
-    """Return one's own drafts of prompts one may still write, the latest first; with what was saved since."""
-    rows = Draft.objects.of(actor).filter(prompt__team__in=actor.teams_with("prompt.write"), prompt__archived_at=None)
-    return [
-        {
-            "title": draft.prompt.title,
-            "url": reverse("admin:prompts_prompt_change", args=[draft.prompt_id]),
-            "at": draft.updated_at,
-            "begun": draft.started_from,
-            "newest": draft.prompt.newest.number,
-            "is_behind": draft.prompt.newest.number > draft.started_from,
-        }
-        for draft in rows.select_related("prompt__newest")[:MOST_LINES]
-    ]
-
-
-def _asked(actor: Principal) -> list[dict[str, Any]]:
-    """Return the conclusions against the numbers that wait for another person, such as this one: one query."""
-    rows = ConclusionRequest.objects.visible_to(actor, "experiment.run").open().exclude(asker_id=actor.user_id)
-    return [
-        {
-            "sentence": gettext("%(asker)s asks another person to approve the conclusion of %(title)s.")
-            % {"asker": one.asker_label, "title": one.experiment.title},
-            "url": reverse("admin:experiments_experiment_change", args=[one.experiment_id]),
-            "kind": "warn",
-        }
-        for one in rows.select_related("experiment")[:MOST_LINES]
-    ]
-
-
-def _killed(experiments: list[Overview]) -> list[dict[str, Any]]:
-    """Return the experiments that somebody had to stop in the last days."""
-    since = timezone.now() - timedelta(days=STOPPED_DAYS)
-    found = []
-    for experiment in (one.experiment for one in experiments):
-        if experiment.state != Experiment.State.KILLED or experiment.ended_at is None or experiment.ended_at < since:
-            continue
-        words = gettext("%(title)s was stopped at once.") % {"title": experiment.title}
-        why = f" “{experiment.end_note}”" if experiment.end_note else ""
-        url = reverse("admin:experiments_experiment_change", args=[experiment.pk])
-        found.append({"sentence": words + why, "url": url, "kind": "bad"})
-    return found
-
-
-def _failing(actor: Principal) -> list[dict[str, Any]]:
-    """Return the prompts whose answers fail too often, per environment: one query over the hourly sums."""
-    hours = HourRollup.objects.visible_to(actor).filter(hour__gte=timezone.now() - timedelta(days=1), requests__gt=0)
-    sums = hours.order_by().values("prompt_id", "prompt__title", "environment__name")
-    asked = sums.annotate(asked=Sum("requests"), failed=Sum("errors")).filter(asked__gte=ENOUGH_ANSWERS)
-    found = []
-    for one in asked:
-        if one["failed"] / one["asked"] < TOO_MANY_ERRORS:
-            continue
-        words = gettext("%(prompt)s in %(environment)s: %(failed)s of %(asked)s answers failed in the last day.") % {
-            "prompt": one["prompt__title"],
-            "environment": fmt_name(one["environment__name"]),
-            "failed": fmt_int(one["failed"]),
-            "asked": fmt_int(one["asked"]),
-        }
-        url = reverse("admin:prompts_prompt_change", args=[one["prompt_id"]])
-        found.append({"sentence": words, "url": url, "kind": "bad"})
-    return found
-
-
-def _drifting(actor: Principal) -> list[dict[str, Any]]:
-    """Return what is live and answered worse than before in the last nights, though nobody changed it: one query."""
-    since = timezone.now().date() - timedelta(days=DRIFT_NIGHTS)
-    newest: dict[tuple[int, int, int], GoldenRun] = {}
-    for one in GoldenRun.objects.visible_to(actor).drifting(since).with_names():
-        newest.setdefault((one.environment_id, one.suite_id, one.version_id), one)
-    found = []
-    for one in list(newest.values())[:MOST_LINES]:
-        words = gettext(
-            "%(prompt)s in %(environment)s answers worse than before: %(after)s passed, not %(before)s."
-        ) % {
-            "prompt": one.version.prompt.title,
-            "environment": one.environment,
-            "after": fmt_pct(one.rate_after),
-            "before": fmt_pct(one.rate_before),
-        }
-        found.append(
-            {"sentence": words, "url": reverse("admin:prompts_suiterun_change", args=[one.run_id]), "kind": "bad"}
-        )
-    return found
-
-
-def _ending_keys(actor: Principal) -> list[dict[str, Any]]:
-    """Return the keys that end soon, for those who can replace them."""
-    if not actor.may_anywhere("key.admin"):
-        return []
-    soon = timezone.now() + timedelta(days=KEY_WARNING_DAYS)
-    return [
-        {
-            "sentence": gettext("The API key %(key)s ends soon. Replace it.") % {"key": key.name},
-            "url": reverse("admin:accounts_apikey_change", args=[key.pk]),
-            "kind": "warn",
-        }
-        for key in ApiKey.objects.visible_to(actor).usable().filter(expires_at__lt=soon)[:MOST_LINES]
-    ]
-
-
-def _running(one: Overview, actor: Principal) -> dict[str, Any]:
-    experiment = one.experiment
-    url = reverse("dashboards:experiment", args=[experiment.key])
-    counts = {"shown": fmt_int(one.shown), "rated": fmt_int(one.rated)}
-    return {
-        "title": experiment.title,
-        "url": f"{url}?team={experiment.team_id}" if len(actor.grants) > 1 else url,
-        "state": experiment.get_state_display(),
-        "kind": KINDS[Experiment.State(experiment.state)],
-        "days": (timezone.now() - experiment.started_at).days if experiment.started_at else None,
-        "line": gettext("%(shown)s shown, %(rated)s ratings") % counts,
-    }
-
-
-def _recent_moves(actor: Principal) -> list[dict[str, Any]]:
-    """Return what went live last, as the activity log tells it."""
-    entries = AuditEntry.objects.of_teams(actor.teams_with("prompt.read")).filter(verb__startswith="deployment.")
-    closed = closed_to(actor)
-    if closed is not None:
-        private = Prompt.objects.filter(collection__in=Collection.objects.filter(closed).values("pk"))
-        named = private.order_by().annotate(target=Cast("pk", CharField())).values("target")
-        entries = entries.exclude(target_type=Prompt._meta.label_lower, target_id__in=named)
-    return [
-        {
-            "sentence": f"{entry.actor_label} {sentence(entry)}",
-            "url": reverse("admin:prompts_prompt_change", args=[entry.target_id]),
-            "at": entry.at,
-        }
-        for entry in entries[:MOST_LINES]
-    ]

@@ -148,8 +148,10 @@ _turns = itertools.count()
 def _own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count calls for this test alone: keys' ids come again from test to test, and their budgets with them."""
     from promptlab.lib import ratelimit
+    from prompts.services import presence
 
     monkeypatch.setattr(ratelimit, "PLACE", f"limit-{next(_turns)}")
+    monkeypatch.setattr(presence, "PLACE", f"presence-{next(_turns)}")
 
 
 @pytest.fixture

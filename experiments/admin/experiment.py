@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from experiments.admin.deciding import DecidePages
 from experiments.admin.forms import ActForm, KillForm
+from experiments.admin.of_prompt import OfPromptPages
 from experiments.admin.showing import KINDS, results_url, share, variant_rows
 from experiments.admin.traffic import TrafficPages
 from experiments.admin.traffic_forms import as_text
@@ -100,7 +101,7 @@ class OwnerFilter(OfVisible):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(WizardPages, TrafficPages, DecidePages):
+class ExperimentAdmin(WizardPages, TrafficPages, DecidePages, OfPromptPages):
     view_capability = "experiment.read"
     write_capability = "experiment.write"
     list_title = _("Experiments")
@@ -147,7 +148,7 @@ class ExperimentAdmin(WizardPages, TrafficPages, DecidePages):
         return when(experiment.started_at)
 
     def own_urls(self) -> list[Any]:
-        return [*super().own_urls(), self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
+        return [*super().own_urls(), *self.of_prompt_urls(), self.own("<int:pk>/<str:verb>/act/", self.act_page, "act")]
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show what is compared, and what can be done next."""

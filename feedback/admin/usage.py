@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.results import READ
@@ -15,6 +14,7 @@ from feedback.usage import Used, prompt_usage
 from promptlab.accounts.modeladmin import HouseAdmin, acting
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_range
+from prompts.admin.section import section
 from prompts.models import Environment, Prompt
 
 PERIODS = (7, 30, 90)
@@ -33,7 +33,7 @@ class UsagePages(HouseAdmin):
     def usage_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show how a prompt was used in the last days."""
         actor = acting(request)
-        prompt = Prompt.objects.visible_to(actor, READ).filter(pk=pk).first()
+        prompt = Prompt.objects.visible_to(actor, READ).select_related("newest", "collection").filter(pk=pk).first()
         if prompt is None:
             raise NotFound("There is nothing at this address.")
         asked = PeriodForm(request.GET)
@@ -43,12 +43,10 @@ class UsagePages(HouseAdmin):
         environment = asked.cleaned_data.get("environment", "")
         environment = environment if environment in places else ""
         found = prompt_usage(actor, prompt, days=days, environment=environment)
-        crumb = {"label": prompt.title, "url": reverse("admin:prompts_prompt_change", args=[prompt.pk])}
         comments = reverse("admin:feedback_comment_changelist")
         return self.page(
             request,
             "admin/feedback/usage.html",
-            title=gettext("Use of %(prompt)s") % {"prompt": prompt.title},
             days=days,
             periods=PERIODS,
             environment=environment,
@@ -59,7 +57,7 @@ class UsagePages(HouseAdmin):
             ],
             is_used=bool(found.totals.calls or found.totals.said.ratings),
             comments_url=f"{comments}?prompt={prompt.name}",
-            breadcrumbs=[crumb],
+            **section(actor, prompt, "usage"),
         )
 
 

@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import ADMINISTER, Principal, require
 from promptlab.accounts.auth import principal_of_user
-from promptlab.accounts.models import Team, User
+from promptlab.accounts.models import Membership, Team, User
 from promptlab.audit.admin import lines_about
 from promptlab.lib.errors import DomainError, FieldProblem, Forbidden, NotFound
 
@@ -66,6 +66,11 @@ def badge(label: object, kind: str = "neutral") -> SafeString:
 def link(url: str, label: object) -> SafeString:
     """Return a link."""
     return format_html('<a href="{}">{}</a>', url, label)
+
+
+def role_names(roles: list[str]) -> list[str]:
+    """Return the roles as people call them: without the explanation that the form gives."""
+    return [str(Membership.Role(role).label).partition(":")[0] for role in roles]
 
 
 class Refusable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.querysets import ApiKeyQuerySet, TeamQuerySet
@@ -15,6 +16,9 @@ class User(AbstractUser):
 
     language = models.CharField(_("language of mails"), max_length=10, null=True, editable=False)
     """The one chosen last on a page; None until somebody chooses."""
+    has_single_keys = models.BooleanField(_("single keys do something"), default=True, editable=False)
+    sign_outs = models.PositiveIntegerField(default=0, editable=False)
+    """How often they signed out everywhere: sessions from before each end with it."""
 
     class Meta(AbstractUser.Meta):
         verbose_name = _("person")  # type: ignore[assignment]  # lazy texts are what Django wants
@@ -22,6 +26,13 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.get_username()
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Return what a session has to match: the password, and how often all of them were ended."""
+        if not self.sign_outs:
+            return super()._get_session_auth_hash(secret)  # type: ignore[misc,no-any-return]
+        said = f"{self.password}:{self.sign_outs}"
+        return salted_hmac("promptlab.accounts.User", said, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Team(models.Model):

@@ -146,6 +146,42 @@ def choose_language(actor: Principal, language: str) -> None:
         )
 
 
+def change_own_account(actor: Principal, *, first_name: str, last_name: str, has_single_keys: bool) -> User:
+    """Change what people say of themselves; the same again changes nothing. Raises Forbidden for keys, Invalid."""
+    if not first_name.strip():
+        raise Invalid.field("first_name", gettext_noop("Write your first name."), code="required")
+    wanted = {"first_name": first_name.strip(), "last_name": last_name.strip(), "has_single_keys": has_single_keys}
+    with transaction.atomic():
+        person = _own(actor)
+        before = {name: getattr(person, name) for name in wanted}
+        changed = [name for name, value in wanted.items() if before[name] != value]
+        if changed:
+            for name in changed:
+                setattr(person, name, wanted[name])
+            person.save(update_fields=changed)
+            was, now = ({name: values[name] for name in changed} for values in (before, wanted))
+            record(actor, "account.changed", person, team_id=min(actor.grants, default=None), before=was, after=now)
+    return person
+
+
+def sign_out_everywhere(actor: Principal) -> User:
+    """End every session of the person, on all devices. Who calls this from one lets that one go on. Raises Forbidden."""
+    with transaction.atomic():
+        person = _own(actor)
+        person.sign_outs += 1
+        person.save(update_fields=["sign_outs"])
+        record(actor, "account.signed_out", person, team_id=min(actor.grants, default=None))
+    return person
+
+
+def _own(actor: Principal) -> User:
+    """Return the person's own row, to be changed. Raises Forbidden for keys."""
+    if actor.user_id is None:
+        raise Forbidden(gettext_noop("Only people have an account."))
+    person: User = User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
+    return person
+
+
 def _require_account(actor: Principal, person: User) -> None:
     if not may_manage(person, by=actor):
         raise Forbidden("This person is in teams you do not manage. Ask an administrator of all of them.")

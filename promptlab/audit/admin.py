@@ -75,6 +75,8 @@ SENTENCES: dict[str, Any] = {
     "ramp.rolled_back": _("sent everyone back from %(what)s"),
     "ramp.completed": _("finished the gradual launch %(what)s"),
     "ramp.aborted": _("broke off the gradual launch %(what)s"),
+    "account.changed": _("changed the account of %(what)s"),
+    "account.signed_out": _("ended every session of %(what)s"),
     "budget.set": _("set a budget: %(what)s"),
     "budget.removed": _("removed a budget: %(what)s"),
     "collection.restored": _("brought back the collection %(what)s"),

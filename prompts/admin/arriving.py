@@ -8,9 +8,24 @@ from typing import Any
 from django.utils.translation import gettext
 
 from prompts import convergence
-from prompts.admin.shown import Place, kind_of
+from prompts.admin.shown import Place, kind_of, page_of
 from prompts.convergence import Convergence
-from prompts.models import Environment
+from prompts.models import Environment, Prompt
+
+LOOK_AGAIN_S = 2
+"""While a move is on its way the page looks again this often; later, as often as `LOOK_LATER_S`."""
+LOOK_LATER_S = 20
+
+
+def arrived(prompt: Prompt, places: Sequence[Place]) -> dict[str, Any]:
+    """Return the context of `_arrivals.html`: what is live where, how far it has come, and when to look again."""
+    arrivals = arrivals_at(places)
+    is_on_its_way = any(one["is_on_its_way"] for one in arrivals)
+    return {
+        "arrivals": arrivals,
+        "arrivals_url": page_of("prompt_arrivals", prompt.pk),
+        "look_again_s": LOOK_AGAIN_S if is_on_its_way else LOOK_LATER_S,
+    }
 
 
 def arrivals_at(places: Sequence[Place]) -> list[dict[str, Any]]:
@@ -25,7 +40,7 @@ def arrivals_at(places: Sequence[Place]) -> list[dict[str, Any]]:
 
 
 def _arrival(where: Environment, found: Convergence) -> dict[str, Any]:
-    """Return {"environment", "kind", "sentence", "behind" [sentence]}."""
+    """Return {"environment", "kind", "sentence", "behind" [sentence], "current", "all", "is_on_its_way"}."""
     names = {
         "current": found.current,
         "all": found.processes,
@@ -46,4 +61,12 @@ def _arrival(where: Environment, found: Convergence) -> dict[str, Any]:
         % {"process": one.process, "host": one.host, "seconds": round(one.seen_s), "revision": one.revision}
         for one in found.stragglers
     ]
-    return {"environment": where, "kind": kind_of(where), "sentence": sentence, "behind": behind}
+    return {
+        "environment": where,
+        "kind": kind_of(where),
+        "sentence": sentence,
+        "behind": behind,
+        "current": found.current,
+        "all": found.processes,
+        "is_on_its_way": 0 < found.processes != found.current,
+    }

@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, acting, asks, link, sent
 from prompts import diff, resolve
-from prompts.admin.shown import crumbs, page_of, prompt_tabs, version_label
+from prompts.admin.section import section
+from prompts.admin.shown import crumbs, page_of, version_label
 from prompts.errors import CommentNotFound
 from prompts.models import Comment, Prompt, Version
 from prompts.services import commenting
@@ -84,15 +85,13 @@ class DiscussionPages(HouseAdmin):
         return self.submitted(request, form, write) or self.page(
             request,
             "admin/prompts/discussion.html",
-            title=_("Discussion of %(prompt)s") % {"prompt": prompt.title},
-            breadcrumbs=crumbs(prompt),
-            tabs=prompt_tabs(prompt, "discussion"),
             form=form,
             version=version,
             version_label=version_label(version) if version else "",
             lines=_lines(version),
             threads=threads(acting(request), rows if shows_all else rows.filter(pk__in=_of_open(rows)), prompt),
             filters=_filters(prompt, version, shows_all),
+            **section(acting(request), prompt, "discussion"),
             **self._people(request, prompt),
         )
 

@@ -8,13 +8,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link
 from promptlab.lib.errors import Conflict, Invalid
 from promptlab.templatetags.promptlab import when
-from prompts import diff
+from prompts import diff, merging
 from prompts.admin.forms import NewVersionForm, parts_of
 from prompts.admin.shown import crumbs, page_of, version_label
 from prompts.errors import DraftBehind, DraftNotFound, DraftStale
@@ -25,6 +25,16 @@ KEEP = "keep"
 """What the button "Keep as draft" sends as `act`."""
 TRY = "try"
 """What "Save and try it" sends."""
+REVIEW = "review"
+"""What "Save and ask for a review" sends."""
+MERGE = "merge"
+"""What "Put both together" sends, after somebody else saved a version."""
+BESIDE = "beside"
+"""What "Start from theirs, keep mine beside it" sends then."""
+
+
+MINE = "beside"
+"""Under which name a draft holds the text that somebody put beside another one."""
 
 
 class DraftPages(HouseAdmin):
@@ -40,7 +50,8 @@ class DraftPages(HouseAdmin):
         self, request: HttpRequest, prompt: Any, form: NewVersionForm
     ) -> tuple[HttpResponse | None, dict[str, Any]]:
         """Keep or save what was sent. None shows the form again, after a conflict with the context of both texts."""
-        act = self._keep if request.POST.get("act") == KEEP else self._save
+        acts = {KEEP: self._keep, MERGE: self._merge, BESIDE: self._put_beside}
+        act = acts.get(request.POST.get("act", ""), self._save)
         try:
             return act(request, prompt, form), {}
         except (DraftStale, DraftBehind) as conflict:
@@ -49,15 +60,50 @@ class DraftPages(HouseAdmin):
     def _keep(self, request: HttpRequest, prompt: Any, form: NewVersionForm) -> HttpResponse | None:
         """Keep what was typed, errors and all."""
         form.fields["message"].required = False
-        read = {name: _number(form.data.get(name)) for name in ("row_version", "started_from")}
         try:
-            drafting.keep_draft(acting(request), prompt, form.typed(), **read)
+            drafting.keep_draft(acting(request), prompt, form.typed(), **form.read())
         except (Conflict, Invalid) as error:
             form.refuse(error)
             return None
         sentence = gettext("Your draft is kept. Only you see it; nothing was saved as a version.")
         discard = link(self.url("discard", prompt.pk), gettext("Throw it away…"))
         return self.said(request, format_html("{} {}", sentence, discard), self.url("change", prompt.pk))
+
+    def _merge(self, request: HttpRequest, prompt: Any, form: NewVersionForm) -> HttpResponse | None:
+        """Put what was typed and what was saved meanwhile together, in the form: nothing is saved yet."""
+        base = Version.objects.filter(prompt=prompt, number=form.number("base") or 0).first()
+        if base is None or "text" not in form.fields:
+            return self._save(request, prompt, form)
+        both = merging.merge(base.text, form.typed()["content"], prompt.newest.text)
+        told = gettext("Both changes are in the text below. Look it over, then save it.")
+        if both.clashes:
+            told = ngettext(
+                "At %(count)s place both of you changed the same lines: yours stand first. Choose, then save.",
+                "At %(count)s places both of you changed the same lines: yours stand first. Choose, then save.",
+                both.clashes,
+            ) % {"count": both.clashes}
+        newest = prompt.newest.number
+        form.say_again(told, text=both.text, started_from=newest, base=newest)
+        return None
+
+    def _put_beside(self, request: HttpRequest, prompt: Any, form: NewVersionForm) -> HttpResponse | None:
+        """Begin again from the newest version, with what was typed kept beside it in the draft."""
+        newest, typed = prompt.newest, form.typed()
+        text = {"messages": newest.messages} if newest.messages else {"content": newest.text}
+        body = {**typed, **text, MINE: diff.readable(_unsaved(newest, typed))}
+        try:
+            drafting.keep_draft(
+                acting(request),
+                prompt,
+                body,
+                row_version=form.number("row_version"),
+                started_from=newest.number,
+            )
+        except (Conflict, Invalid) as error:
+            form.refuse(error)
+            return None
+        told = gettext("You start from v%(number)s. Your own text is kept beside it.") % {"number": newest.number}
+        return self.said(request, told, self.url("change", prompt.pk))
 
     def _save(self, request: HttpRequest, prompt: Any, form: NewVersionForm) -> HttpResponse | None:
         """Save what was typed as the next version; the draft is done with then."""
@@ -89,9 +135,13 @@ class DraftPages(HouseAdmin):
         return self.said(request, saved if is_new else same, self.after_saving(request, prompt.pk, version.number))
 
     def after_saving(self, request: HttpRequest, prompt_id: int, number: int) -> str:
-        """Return where somebody goes on: where the version is tried, if they said so, else on the prompt's page."""
-        if request.POST.get("act") == TRY:
+        """Return where somebody goes on: where the version is tried or sent to review, if they said so, else editing."""
+        act = request.POST.get("act")
+        if act == TRY:
             return f"{reverse('admin:chat_conversation_try')}?prompt={prompt_id}&text={number}"
+        if act == REVIEW:
+            saved = Version.objects.only("pk").get(prompt=prompt_id, number=number)
+            return page_of("version_submit", saved.pk)
         return self.url("change", prompt_id)
 
     def draft_page(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -150,6 +200,7 @@ def draft_shown(prompt: Prompt, draft: Draft) -> dict[str, Any]:
         "draft_since": when(draft.updated_at),
         "draft_begun": begun,
         "draft_behind": behind if newest > begun else "",
+        "draft_beside": str(draft.body.get(MINE, "")),
         "draft_urls": {
             "compare": f"{page_of('prompt_compare', prompt.pk)}?a={begun}&b={newest}",
             "shown": page_of("prompt_draft", prompt.pk),
@@ -165,8 +216,15 @@ def _both_texts(form: NewVersionForm, prompt: Any, conflict: DraftStale | DraftB
     if isinstance(conflict, DraftBehind):
         sentence = gettext("%(who)s saved v%(number)s while you were writing. Your text is below, nothing is lost.")
         names = {"who": newest.author_label, "number": newest.number}
-        form.say_again(sentence % names, started_from=newest.number)
-        return {"newest": newest, **_compared(newest, mine, gettext("Your text"))}
+        begun = form.data.get("base") or conflict.data["started_from"]
+        form.say_again(sentence % names, started_from=newest.number, base=begun)
+        is_text = "text" in form.fields
+        return {
+            "newest": newest,
+            "others": newest,
+            "may_merge": is_text,
+            **_compared(newest, mine, gettext("Your text")),
+        }
     kept, row_version = conflict.data["newest"], conflict.data["row_version"]
     if kept is None:
         form.say_again(gettext("Your draft was saved or thrown away in another window."), row_version=0)
@@ -194,7 +252,3 @@ def _unsaved(like: Version, body: Mapping[str, Any]) -> Version:
         text=like.text if keeps_text else str(body.get("content", "")),
         messages=like.messages if keeps_text else parts_of(body.get("messages", [])),
     )
-
-
-def _number(sent: Any) -> int | None:
-    return int(sent) if sent and str(sent).isdecimal() else None

@@ -1,4 +1,4 @@
-"""What editors fill in: a text or message parts, settings of a prompt, and the questions before a version goes live."""
+"""What editors fill in: a text or message parts, and the settings of a prompt."""
 
 from __future__ import annotations
 
@@ -239,12 +239,13 @@ class NewVersionForm(SecretFields, ContentForm):
     """The newest text or one's own draft, to go on from.
 
     `started_from` is the number of the newest version when writing began, `row_version` the state of the draft that the
-    page was opened with, 0 for none.
+    page was opened with, 0 for none. `base` is where writing began once that was said to be behind.
     """
 
     named = {"version_string_taken": "version_string"}
     started_from = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
     row_version = forms.IntegerField(widget=forms.HiddenInput, min_value=0, required=False)
+    base = forms.IntegerField(widget=forms.HiddenInput, min_value=1, required=False)
     message = forms.CharField(
         label=_("What changed and why"), max_length=500, error_messages=asks(_("Say what changed and why."))
     )
@@ -287,109 +288,18 @@ class NewVersionForm(SecretFields, ContentForm):
             body | self.typed_settings() | {name: self.data.get(name, "")[:MOST_CHARACTERS] for name in KEPT_AS_TYPED}
         )
 
+    def number(self, name: str) -> int | None:
+        """Return a hidden number as it was sent; None for none, or for something else."""
+        sent = str(self.data.get(name, ""))
+        return int(sent) if sent.isdecimal() else None
+
+    def read(self) -> dict[str, int | None]:
+        """Return which states of the draft and of the prompt the page showed."""
+        return {name: self.number(name) for name in ("row_version", "started_from")}
+
     def words(self, like: Version) -> dict[str, Any]:
         """Return what a valid form says as a draft's body. Raises TextInvalid, Invalid."""
         settings = {
             name: self.kept[name] for name in drafting.SETTINGS if name in self.kept and name not in self.fields
         }
         return {**authoring.said(self.content(like=like)), **settings}
-
-
-class MoveForm(HouseForm):
-    """The questions before a pointer moves. `seen` is the move that was in force when the page was opened."""
-
-    seen = forms.IntegerField(widget=forms.HiddenInput)
-    note = forms.CharField(label=_("Why"), max_length=500, required=False, error_messages=asks(_("Say why.")))
-
-    def __init__(self, *args: Any, seen: int, needs_reason: bool, **kwargs: Any) -> None:
-        kwargs["initial"] = {"seen": seen}
-        super().__init__(*args, **kwargs)
-        self.now = seen
-        self.fields["note"].required = needs_reason
-
-    def clean(self) -> dict[str, Any]:
-        filled = super().clean() or {}
-        if filled.get("seen") != self.now:
-            moved = gettext("Somebody moved it meanwhile. This page shows what is live now: look again.")
-            self.say_again(moved, seen=self.now)
-        return filled
-
-
-class DeployForm(MoveForm):
-    """Which version goes live, and what has to be known before."""
-
-    named = {"variables_changed": "apps_know"}
-    version = forms.IntegerField(widget=forms.HiddenInput)
-    due_at = forms.DateTimeField(
-        label=_("Put live later"),
-        required=False,
-        help_text=_("Empty: at once. The rules are asked again at that time."),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    break_glass = forms.CharField(
-        label=_("Why it cannot wait for the rules"),
-        required=False,
-        max_length=500,
-        help_text=_("Break the glass: it goes live past the rules, and the activity log keeps your reason."),
-    )
-
-    def __init__(
-        self, *args: Any, version: Version, ticks: Mapping[str, Any], may_break_glass: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        if not may_break_glass:
-            del self.fields["break_glass"]
-        self.fields["version"].initial = version.number
-        for name, label in ticks.items():
-            self.fields[name] = forms.BooleanField(label=label, error_messages=asks(_("Tick this once it is so.")))
-
-
-class PromoteForm(DeployForm):
-    """What is live elsewhere goes live here: exactly the version that the page showed."""
-
-    def __init__(self, *args: Any, version: Version, **kwargs: Any) -> None:
-        super().__init__(*args, version=version, **kwargs)
-        self.version = version.number
-        del self.fields["due_at"]
-
-    def clean(self) -> dict[str, Any]:
-        filled = super().clean()
-        if filled.get("version") != self.version:
-            other = gettext("Another version is live there by now. This page shows it: look again.")
-            self.say_again(other, version=self.version)
-        return filled
-
-
-class MomentForm(HouseForm):
-    """A moment in the past."""
-
-    at = forms.DateTimeField(
-        label=_("What was live at"),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        error_messages={"invalid": _("Write a day and a time, such as 2030-01-31 09:00.")},
-    )
-
-
-REASONS = [
-    ("", _("No reason given")),
-    (_("Wrong answers"), _("Wrong answers")),
-    (_("Complaints"), _("Complaints")),
-    (_("Too slow"), _("Too slow")),
-    (_("Too expensive"), _("Too expensive")),
-    (_("Other"), _("Other")),
-]
-
-
-class BackForm(MoveForm):
-    """Going back is urgent: ready reasons, none required."""
-
-    field_order = ["seen", "reason", "note"]
-    reason = forms.ChoiceField(label=_("Reason"), choices=REASONS, required=False)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, needs_reason=False, **kwargs)
-        self.fields["note"].label = _("In your words")
-
-    def why(self) -> str:
-        """Return the reason as one text."""
-        return ": ".join(filter(None, [self.cleaned_data["reason"], self.cleaned_data["note"]]))[:500]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,18 +13,13 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
 from promptlab.lib.errors import DomainError
 from prompts import diff, resolve
-from prompts.admin.arriving import arrivals_at
-from prompts.admin.forms import BackForm, DeployForm, MomentForm, MoveForm, PromoteForm
+from prompts.admin.move_forms import BackForm, DeployForm, MoveForm, PromoteForm
 from prompts.admin.shown import (
     PRODUCTION,
-    Place,
     crumbs,
     deploy_capability,
     difference,
-    move_row,
     page_of,
-    places_of,
-    prompt_tabs,
     version_label,
 )
 from prompts.admin.technical import also_changed
@@ -35,11 +28,9 @@ from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Ver
 from prompts.services import deploying, policies, scheduling, suite_gate
 from prompts.services.environments import named
 
-MOVES_ON_A_PAGE = 50
-
 
 class MovePages(HouseAdmin):
-    """The pages that move a pointer, and its history; part of the prompt's admin, which has their addresses."""
+    """The pages that move a pointer; part of the prompt's admin, which has their addresses."""
 
     def move_urls(self) -> list[Any]:
         return [
@@ -48,7 +39,6 @@ class MovePages(HouseAdmin):
             self.own("<int:pk>/undeploy/<str:environment>/", self.undeploy_page, "undeploy"),
             self.own("<int:pk>/promote/<str:source>/<str:environment>/", self.promote_page, "promote"),
             self.own("<int:pk>/return/<int:event>/", self.return_page, "return"),
-            self.own("<int:pk>/moves/", self.moves_page, "moves"),
             self.own("<int:pk>/try/<str:environment>/", self.try_page, "try"),
         ]
 
@@ -74,7 +64,7 @@ class MovePages(HouseAdmin):
             put_live,
             form=form,
             title=_("Put %(prompt)s live in %(environment)s") % {"prompt": prompt.title, "environment": where},
-            cancel_url=self.url("change", prompt.pk),
+            cancel_url=self.url("moves", prompt.pk),
             breadcrumbs=crumbs(prompt),
             versions=_choices(prompt),
             **shown,
@@ -108,7 +98,7 @@ class MovePages(HouseAdmin):
             form=form,
             title=_("%(prompt)s: the same in %(environment)s as in %(origin)s") % names,
             lead=_("v%(number)s is live in %(origin)s.") % {"number": there.version.number, "origin": origin},
-            cancel_url=self.url("change", prompt.pk),
+            cancel_url=self.url("moves", prompt.pk),
             breadcrumbs=crumbs(prompt),
             versions=[],
             **shown,
@@ -237,7 +227,7 @@ class MovePages(HouseAdmin):
             consequences=[lead % names, _pace(where)],
             submit_label=_("Go back to v%(number)s") % {"number": earlier.number},
             is_danger=True,
-            cancel_url=self.url("change", prompt.pk),
+            cancel_url=self.url("moves", prompt.pk),
             breadcrumbs=crumbs(prompt),
             **(difference(live, earlier) if live else {}),
         )
@@ -267,30 +257,8 @@ class MovePages(HouseAdmin):
             ],
             submit_label=_("Stop serving in %(environment)s") % names,
             is_danger=True,
-            cancel_url=self.url("change", prompt.pk),
+            cancel_url=self.url("moves", prompt.pk),
             breadcrumbs=crumbs(prompt),
-        )
-
-    def moves_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show every move of a prompt's live versions, what was live at a moment, and the ways back."""
-        prompt = self.found(request, pk)
-        form = MomentForm(request.GET if request.GET.get("at") else None)
-        places = places_of(acting(request), prompt)
-        moment = form.cleaned_data["at"] if form.is_bound and form.is_valid() else None
-        moves = DeploymentEvent.objects.filter(prompt=prompt).with_names().newest_first()
-        page = Paginator(moves, MOVES_ON_A_PAGE).get_page(request.GET.get("page"))
-        return self.page(
-            request,
-            "admin/prompts/moves.html",
-            title=_("What was live of %(prompt)s") % {"prompt": prompt.title},
-            breadcrumbs=crumbs(prompt),
-            tabs=prompt_tabs(prompt, "moves"),
-            arrivals=arrivals_at(places),
-            form=form,
-            moment=moment,
-            then=[_then(prompt, place, moment) for place in places] if moment else [],
-            rows=[move_row(event, places) for event in page],
-            page=page,
         )
 
     def _at(self, request: HttpRequest, pk: int, environment: str) -> tuple[Prompt, Environment, Deployment | None]:
@@ -314,7 +282,7 @@ class MovePages(HouseAdmin):
             sentence = gettext("v%(number)s is live in %(environment)s.") % names
         undo = _undo(self, prompt, where, event)
         message = format_html("{} {}", sentence, undo) if undo else sentence
-        return self.said(request, message, self.url("change", prompt.pk))
+        return self.said(request, message, self.url("moves", prompt.pk))
 
 
 def _verdicts(wanted: Version, where: Environment) -> list[dict[str, Any]]:
@@ -344,15 +312,6 @@ def _undo(pages: MovePages, prompt: Prompt, where: Environment, event: Deploymen
     else:
         url = f"{pages.url('deploy', prompt.pk, where.name)}?version={before.number}"
     return link(url, gettext("Undo (back to v%(number)s)") % {"number": before.number})
-
-
-def _then(prompt: Prompt, place: Place, moment: datetime) -> dict[str, Any]:
-    """Return what was live at a moment in one environment, and since when."""
-    try:
-        event = resolve.live_at(prompt, place.environment, moment)
-    except NotDeployed:
-        return {"environment": place.environment, "kind": place.kind, "event": None}
-    return {"environment": place.environment, "kind": place.kind, **move_row(event, [place])}
 
 
 def _wanted(request: HttpRequest, prompt: Prompt) -> Version:

@@ -1,4 +1,4 @@
-"""The prompt list, a new prompt, and the page of one: its text, its versions, what is live, and how it came to be."""
+"""The prompt list, a new prompt, and the page where one is written. Its other sections have files of their own."""
 
 from __future__ import annotations
 
@@ -29,33 +29,35 @@ from prompts.admin.filters import (
     UnusedFilter,
 )
 from prompts.admin.forms import NewPromptForm, NewVersionForm
+from prompts.admin.keeping import KeepingPages
 from prompts.admin.library import LibraryPages
+from prompts.admin.live import LivePages
 from prompts.admin.moves import MovePages
+from prompts.admin.numbered import NumberedPages
 from prompts.admin.reviewing import plans_of, review_of
-from prompts.admin.shown import (
-    found_at,
-    kind_of,
-    live_badges,
-    move_row,
-    page_of,
-    places_of,
-    prompt_tabs,
-    version_label,
-)
+from prompts.admin.section import section
+from prompts.admin.shown import found_at, kind_of, live_badges, page_of, version_label
 from prompts.admin.standing import StandingPages, standing_of, stars_label
 from prompts.admin.technical import contract_of, settings_of, uses_of
 from prompts.admin.transfer import TransferPages
 from prompts.admin.upkeep import UpkeepPages
-from prompts.models import DeploymentEvent, Prompt, Version
+from prompts.models import Prompt, Version
 from prompts.services import authoring, drafting, scanning
-
-MOST_VERSIONS = 50
-MOST_MOVES = 10
 
 
 @admin.register(Prompt)
 class PromptAdmin(
-    MovePages, UpkeepPages, NamePages, DiscussionPages, DraftPages, StandingPages, TransferPages, LibraryPages
+    MovePages,
+    LivePages,
+    UpkeepPages,
+    NamePages,
+    DiscussionPages,
+    DraftPages,
+    KeepingPages,
+    NumberedPages,
+    StandingPages,
+    TransferPages,
+    LibraryPages,
 ):
     write_capability = "prompt.write"
     list_title = _("Prompts")
@@ -144,8 +146,11 @@ class PromptAdmin(
             *self.upkeep_urls(),
             *self.standing_urls(),
             *self.move_urls(),
+            *self.live_urls(),
             *self.discussion_urls(),
             *self.draft_urls(),
+            *self.keeping_urls(),
+            *self.version_urls(),
             *self.name_urls(),
             *self.transfer_urls(),
             *self.library_urls(),
@@ -170,7 +175,8 @@ class PromptAdmin(
                 allow_secret=filled.get("allow_secret", ""),
             )
             sentence = gettext("Version 1 is saved. It is not live yet.")
-            return self.said(request, sentence, self.after_saving(request, prompt.pk, 1))
+            go_on = self.after_saving(request, prompt.pk, 1) if "act" in request.POST else self.url("moves", prompt.pk)
+            return self.said(request, sentence, go_on)
 
         return self.form_page(
             request,
@@ -183,7 +189,7 @@ class PromptAdmin(
         )
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
-        """Show everything about a prompt; a POST saves the text as the next version."""
+        """Show the text of a prompt and what is known about it; a POST saves the text as the next version."""
         newest = thing.newest
         newest.prompt = thing
         if request.method == "POST":
@@ -197,11 +203,10 @@ class PromptAdmin(
         return saved or self.page(
             request,
             "admin/prompts/prompt.html",
-            title=thing.title,
-            prompt=thing,
             form=form,
             may_write=may_write,
             has_draft=draft is not None,
+            **section(acting(request), thing, "change"),
             **(draft_shown(thing, draft) if draft else {}),
             **self._shown(request, thing, newest),
             **conflict,
@@ -209,10 +214,7 @@ class PromptAdmin(
 
     def _shown(self, request: HttpRequest, prompt: Any, newest: Version) -> dict[str, Any]:
         """Return what the page shows around the form."""
-        places = places_of(acting(request), prompt)
-        moves = DeploymentEvent.objects.filter(prompt=prompt).with_names()[:MOST_MOVES]
         return {
-            "tabs": prompt_tabs(prompt, "change"),
             "newest": newest,
             "newest_label": version_label(newest),
             "review": review_of(acting(request), newest),
@@ -222,43 +224,21 @@ class PromptAdmin(
             "contract": contract_of(newest.variables),
             "technical": settings_of(newest),
             "next_number": newest.number + 1,
-            "places": places,
-            "versions": self._versions(prompt),
-            "versions_url": f"{page_of('version_changelist')}?prompt={prompt.pk}"
-            if newest.number > MOST_VERSIONS
-            else "",
-            "moves": [move_row(event, places) for event in moves],
-            "moves_url": self.url("moves", prompt.pk),
+            "live": [_live(pointer, newest) for pointer in prompt.live],
             "standing": standing_of(acting(request), prompt, self.url("standing", prompt.pk)),
-            "has_audit": self.may(request, "audit.read", prompt),
-            "copy_url": page_of("version_copy", newest.pk),
-            "export_url": f"{self.url('transfer')}?only={prompt.name}",
-            "urls": {
-                name: self.url(name, prompt.pk)
-                for name in ("settings", "rename", "archive", "restore", "compare", "history")
-            },
+            "person": acting(request).user_id,
+            "urls": {name: self.url(name, prompt.pk) for name in ("keep", "moves", "restore")},
         }
 
-    def _versions(self, prompt: Any) -> list[dict[str, Any]]:
-        """Return the newest versions with where they are live and what can be done with each."""
-        live = {pointer.environment.name: pointer for pointer in prompt.live}
-        compared = live.get("production") or next(iter(live.values()), None)
-        rows = Version.objects.filter(prompt=prompt).newest_first().defer("text", "messages")[:MOST_VERSIONS]
-        compare = self.url("compare", prompt.pk)
-        return [
-            {
-                "label": version_label(version),
-                "number": version.number,
-                "version": version,
-                "url": page_of("version_change", version.pk),
-                "live": [
-                    {"where": pointer.environment, "kind": kind_of(pointer.environment)}
-                    for pointer in prompt.live
-                    if pointer.version_id == version.pk
-                ],
-                "compare_url": f"{compare}?a={compared.version.number}&b={version.number}"
-                if compared and compared.version_id != version.pk
-                else "",
-            }
-            for version in rows
-        ]
+
+def _live(pointer: Any, newest: Version) -> dict[str, Any]:
+    """Return one environment with its version, and where that is compared with the newest."""
+    number = pointer.version.number
+    compare = f"{page_of('prompt_compare', newest.prompt_id)}?a={number}&b={newest.number}"
+    return {
+        "where": str(pointer.environment),
+        "kind": kind_of(pointer.environment),
+        "label": version_label(pointer.version),
+        "url": page_of("version_change", pointer.version_id),
+        "compare_url": compare if number != newest.number else "",
+    }

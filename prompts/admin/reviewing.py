@@ -17,11 +17,9 @@ from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, asks, badge, link, sent
 from promptlab.templatetags.promptlab import when
 from prompts.admin.discussing import threads
-from prompts.admin.shown import crumbs, page_of, version_label, with_count
+from prompts.admin.shown import KIND_OF_STATE, crumbs, page_of, version_label, with_count
 from prompts.models import Comment, Prompt, ReviewDecision, ReviewRequest, ScheduledDeployment, Version
 from prompts.services import reviewing
-
-KIND_OF_STATE = {"in_review": "info", "approved": "ok", "changes_requested": "warn"}
 
 
 def state_badge(version: Version) -> SafeString:

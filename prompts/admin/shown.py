@@ -16,12 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import badge
 from prompts import diff
-from prompts.models import Comment, Deployment, DeploymentEvent, Environment, Prompt, Version
+from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Version
 from prompts.search import Match
 from prompts.services import deploying
 from prompts.services.environments import ensure_defaults
 
 KIND_OF = {"production": "ok", "staging": "info"}
+KIND_OF_STATE = {"in_review": "info", "approved": "ok", "changes_requested": "warn"}
 TECHNICAL = {
     "syntax": _("Syntax"),
     "stop": _("Stop at"),
@@ -70,20 +71,6 @@ def crumbs(prompt: Prompt) -> list[dict[str, Any]]:
     return [
         {"label": _("Prompts"), "url": page_of("prompt_changelist")},
         {"label": prompt.title, "url": page_of("prompt_change", prompt.pk)},
-    ]
-
-
-def prompt_tabs(prompt: Prompt, current: str) -> list[dict[str, Any]]:
-    """Return the sections of a prompt's pages: one query, for how many threads are open."""
-    tabs = {
-        "change": _("Text and versions"),
-        "discussion": with_count(_("Discussion"), Comment.objects.filter(prompt=prompt).open().count()),
-        "moves": _("What was live"),
-        "compare": _("Compare"),
-    }
-    return [
-        {"label": label, "url": page_of(f"prompt_{name}", prompt.pk), "is_current": name == current}
-        for name, label in tabs.items()
     ]
 
 

@@ -28,6 +28,9 @@ RESULTS_ON_A_PAGE = 50
 MOST_OTHERS = 50
 State = SuiteRun.State
 FLIPS = {"pass_to_fail": ("bad", _("Passed until now")), "fail_to_pass": ("ok", _("Passes now"))}
+LOOK_AGAIN_S = 3
+"""A page looks again this often while a run is under way; later, as often as `LOOK_LATER_S`."""
+LOOK_LATER_S = 60
 
 
 class GoOnForm(HouseForm):
@@ -106,6 +109,7 @@ class SuiteRunAdmin(HouseAdmin):
             "admin/prompts/suite_run.html",
             title=str(thing),
             facts=facts,
+            look_again_s=LOOK_AGAIN_S if thing.is_open else LOOK_LATER_S,
             actions=self._actions(request, thing),
             shares=[_share(one) for one in comparing.shares(thing)],
             rows=[_result(one) for one in page],

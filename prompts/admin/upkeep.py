@@ -9,10 +9,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, link, sent
+from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
 from prompts import resolve
 from prompts.admin.forms import SettingsForm
-from prompts.admin.shown import crumbs, difference, prompt_tabs, version_label
+from prompts.admin.reviewing import review_acts
+from prompts.admin.section import section
+from prompts.admin.shown import crumbs, difference, page_of, places_of, version_label
+from prompts.admin.standing import standing_of
 from prompts.models import Version
 from prompts.services import authoring
 from prompts.services.authoring import PromptChanges
@@ -30,9 +33,12 @@ class UpkeepPages(HouseAdmin):
         ]
 
     def settings_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Change what belongs to the prompt itself."""
+        """Show what belongs to the prompt itself; writers change it, and do there what is done rarely."""
         prompt = self.found(request, pk)
-        actor = self.demand(request, self.write_capability, prompt)
+        if request.method == "POST":
+            self.demand(request, self.write_capability, prompt)
+        actor = acting(request)
+        may_write = self.has_change_permission(request, prompt)
         form = SettingsForm(sent(request), prompt=prompt, actor=actor)
 
         def change(filled: dict[str, Any]) -> HttpResponse:
@@ -46,16 +52,23 @@ class UpkeepPages(HouseAdmin):
                 model_type=filled["model_type"],
             )
             authoring.update_prompt(actor, prompt, changes)
-            return self.said(request, gettext("The settings are saved."), self.url("change", prompt.pk))
+            return self.said(request, gettext("The settings are saved."), self.url("settings", prompt.pk))
 
         return self.form_page(
             request,
             form,
             change,
-            title=_("Settings of %(prompt)s") % {"prompt": prompt.title},
+            template="admin/prompts/settings.html",
             submit_label=_("Save the settings"),
             cancel_url=self.url("change", prompt.pk),
-            breadcrumbs=crumbs(prompt),
+            may_write=may_write,
+            may_change=may_write and prompt.archived_at is None,
+            standing=standing_of(actor, prompt, self.url("standing", prompt.pk)),
+            export_url=f"{self.url('transfer')}?only={prompt.name}",
+            copy_url=page_of("version_copy", prompt.newest_id) if may_write else "",
+            history_url=self.url("history", prompt.pk) if self.may(request, "audit.read", prompt) else "",
+            urls={name: self.url(name, prompt.pk) for name in ("rename", "archive", "restore")},
+            **section(actor, prompt, "settings"),
         )
 
     def compare_page(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -69,15 +82,30 @@ class UpkeepPages(HouseAdmin):
         return self.page(
             request,
             "admin/prompts/compare.html",
-            title=_("Compare versions of %(prompt)s") % {"prompt": prompt.title},
-            breadcrumbs=crumbs(prompt),
-            tabs=prompt_tabs(prompt, "compare"),
             choices=_choices(prompt),
             old=old,
             new=new,
             swap_url=f"?a={new.number}&b={old.number}",
+            acts=self._acts_on(request, prompt, new),
+            **section(acting(request), prompt, "compare"),
             **difference(old, new),
         )
+
+    def _acts_on(self, request: HttpRequest, prompt: Any, version: Version) -> list[dict[str, Any]]:
+        """Return what somebody may do with the newer of two versions once they compared them."""
+        version.prompt = prompt
+        if prompt.archived_at is not None:
+            return []
+        moves = [
+            {
+                "label": _("Put v%(number)s live in %(environment)s…")
+                % {"number": version.number, "environment": place.environment},
+                "url": f"{place.deploy_url}?version={version.number}",
+            }
+            for place in places_of(acting(request), prompt)
+            if place.may_move and (place.live is None or place.live.pk != version.pk)
+        ]
+        return [*review_acts(acting(request), version), *moves]
 
     def archive_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what archiving means; a POST archives."""

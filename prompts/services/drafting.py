@@ -33,22 +33,25 @@ def keep_draft(
     *,
     row_version: int | None = None,
     started_from: int | None = None,
+    is_by_itself: bool = False,
 ) -> Draft:
     """Keep what was typed so far, in place of what was kept before. The same again changes nothing.
 
     `row_version` is the state the caller read, 0 for none; without it the last one wins. `started_from` says which
-    version the caller has taken in; it stays as it is when left out.
+    version the caller has taken in; it stays as it is when left out. `is_by_itself`: a page keeps it while somebody
+    types, every few seconds; of that the activity log tells the beginning alone.
     Raises DraftStale with both texts, PromptArchived, SecretInText, Invalid naming the field.
     """
     require(actor, "prompt.write", prompt.team_id)
     with transaction.atomic():
         locked = _locked(prompt)
         found = draft_of(actor, locked)
-        if row_version is not None and row_version != (found.row_version if found else 0):
-            raise _stale(locked, found, body)
         begun = _begun(locked, found, started_from)
+        # Before the state is compared: who did not hear the answer sends the same again.
         if found and (found.body, found.started_from) == (dict(body), begun):
             return found
+        if row_version is not None and row_version != (found.row_version if found else 0):
+            raise _stale(locked, found, body)
         secrets = scanning.new_secrets(locked, body)
         if secrets:
             raise scanning.refusal(secrets)
@@ -56,8 +59,9 @@ def keep_draft(
         draft.body, draft.started_from = dict(body), begun
         draft.row_version += 1
         draft.save()
-        after = {"started_from": begun, "row_version": draft.row_version}
-        record(actor, "draft.kept", draft, team_id=prompt.team_id, after=after)
+        if found is None or not is_by_itself:
+            after = {"started_from": begun, "row_version": draft.row_version}
+            record(actor, "draft.kept", draft, team_id=prompt.team_id, after=after)
     return draft
 
 

@@ -19,6 +19,9 @@ from promptlab.accounts.errors import BadKey
 from promptlab.accounts.models import ApiKey, Membership, Team, User
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.services.metering import roll_up_messages
+from prompts.services import authoring, reviewing
+from prompts.services.contents import content_of
+from prompts.services.environments import freeze, named
 from tests.support.cast import Cast
 from tests.support.make import make_experiment, make_key, make_live, make_message, make_prompt, make_user, newest
 
@@ -382,6 +385,29 @@ def test_home_shows_what_runs_what_went_live_and_what_needs_somebody(cast: Cast,
     assert "Old app" not in viewers
     strangers = signed_in(cast.zoe).get("/admin/").content.decode()
     assert "Shorter" not in strangers and "Greeting" not in strangers
+
+
+def test_home_shows_what_waits_for_you_what_you_sent_and_what_is_closed(
+    cast: Cast, django_assert_max_num_queries
+) -> None:
+    ann, greeting = cast.principal(cast.ann), make_prompt(cast.team, title="Greeting")
+    version, _ = authoring.create_version(ann, greeting, content_of(text="Hi."), message="Shorter")
+    reviewing.submit_for_review(ann, version, note="Is it kind?")
+    now = timezone.now()
+    closed = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(days=1), "reason": "Holidays"}
+    freeze(SYSTEM, named(cast.team.pk, "production"), **closed)
+    ben = signed_in(cast.ben)
+    with django_assert_max_num_queries(15):
+        bens = ben.get("/admin/").content.decode()
+    page = reverse("admin:prompts_version_change", args=[version.pk])
+    assert "Waiting for your review" in bens and page in bens and "Is it kind?" in bens
+    assert "Nothing goes live in Production until" in bens and "Holidays" in bens
+    anns = signed_in(cast.ann).get("/admin/").content.decode()
+    assert "What you sent to review" in anns and "What you wrote last" in anns and "Waiting for your review" not in anns
+    reviewing.request_changes(cast.principal(cast.ben), version, comment="Kinder, please.")
+    assert "Changes asked for" in signed_in(cast.ann).get("/admin/").content.decode()
+    assert "Waiting for your review" not in signed_in(cast.ben).get("/admin/").content.decode()
+    assert "Greeting" not in signed_in(cast.zoe).get("/admin/").content.decode()
 
 
 def test_home_names_prompts_whose_answers_fail(cast: Cast) -> None:

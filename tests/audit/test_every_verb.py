@@ -610,6 +610,13 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
         lambda w: lambda: accounts.change_password(w.cleo, w.cast.ann, "a long enough one"),
         ["person.password"],
     ),
+    "change_own_account": (
+        lambda w: (
+            lambda: accounts.change_own_account(w.cleo, first_name="Cleopatra", last_name="", has_single_keys=True)
+        ),
+        ["account.changed"],
+    ),
+    "sign_out_everywhere": (lambda w: lambda: accounts.sign_out_everywhere(w.cleo), ["account.signed_out"]),
     "choose_language": (lambda w: lambda: accounts.choose_language(w.cleo, "es"), ["language.chosen"]),
     "add_member": (_add_member, ["member.added"]),
     "remove_role": (_remove_role, ["member.removed"]),

@@ -78,7 +78,7 @@ def test_from_the_first_word_to_the_kill_switch(server: LiveServer) -> None:
     editor.open("/admin/prompts/prompt/add/").press("Save as v1", title="Support reply", prompt_text=FIRST)
     assert "It is not live yet" in editor.page
     prompt_url = editor.url
-    editor.press("Save as v2", prompt_text=SECOND, what_changed="Shorter answers")
+    editor.follow("Edit").press("Save as v2", prompt_text=SECOND, what_changed="Shorter answers")
     assert "v2" in editor.page
 
     # Deploy version 1, through the confirmation page.

@@ -47,7 +47,7 @@ def html(answer: Any) -> str:
 def test_a_copy_is_a_prompt_of_its_own(cast: Cast, first: Version) -> None:
     ann, copy = signed_in(cast.ann), of_version(first, "copy")
     assert copy in html(ann.get(of_version(first)))
-    assert of_version(newest(first.prompt), "copy") in html(ann.get(of_prompt(first.prompt)))
+    assert of_version(newest(first.prompt), "copy") in html(ann.get(of_prompt(first.prompt, "settings")))
     shown = html(ann.get(copy))
     assert 'value="Copy of Greeting"' in shown and 'value="greeting-copy"' in shown and Prompt.objects.count() == 1
     sent = {"title": "Greeting for shops", "name": "greeting-shops"}
@@ -79,7 +79,7 @@ def test_an_older_text_becomes_the_newest_version(cast: Cast, first: Version) ->
 
 def test_a_prompt_that_was_never_live_is_renamed_and_its_name_is_free(cast: Cast, first: Version) -> None:
     ann, rename = signed_in(cast.ann), of_prompt(first.prompt, "rename")
-    assert rename in html(ann.get(of_prompt(first.prompt)))
+    assert rename in html(ann.get(of_prompt(first.prompt, "settings")))
     assert "It was never live, so no application asks for greeting." in html(ann.get(rename))
     done = html(ann.post(rename, {"name": "welcome"}, follow=True))
     assert "The short name is welcome now." in done and f'{rename}?name=greeting">Undo (back to greeting)' in done

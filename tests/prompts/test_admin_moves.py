@@ -149,7 +149,7 @@ def test_writers_put_live_in_development_only(cast: Cast) -> None:
 
 def test_buttons_are_there_for_who_may_press_them(cast: Cast) -> None:
     prompt = make_prompt(cast.team)
-    page = reverse("admin:prompts_prompt_change", args=[prompt.pk])
+    page = reverse("admin:prompts_prompt_moves", args=[prompt.pk])
     assert url(prompt, "deploy") in signed_in(cast.ben).get(page).content.decode()
     writers = signed_in(cast.ann).get(page).content.decode()
     assert url(prompt, "deploy", "development") in writers and url(prompt, "deploy") not in writers
@@ -169,7 +169,7 @@ def test_going_back_takes_two_clicks_and_no_reason(cast: Cast) -> None:
     make_live(newest(prompt))
     make_live(make_version(prompt, "Two."))
     client = signed_in(cast.ben)
-    page = client.get(reverse("admin:prompts_prompt_change", args=[prompt.pk])).content.decode()
+    page = client.get(reverse("admin:prompts_prompt_moves", args=[prompt.pk])).content.decode()
     assert "Go back to v1…" in page and url(prompt, "rollback") in page
     html = client.get(url(prompt, "rollback")).content.decode()
     assert "Go back to v1" in html and "<ins>One</ins>." in html
@@ -207,7 +207,7 @@ def test_the_first_live_version_has_nothing_before_it(cast: Cast) -> None:
     prompt = make_prompt(cast.team)
     make_live(newest(prompt))
     assert signed_in(cast.ben).get(url(prompt, "rollback")).status_code == 409
-    page = reverse("admin:prompts_prompt_change", args=[prompt.pk])
+    page = reverse("admin:prompts_prompt_moves", args=[prompt.pk])
     assert "Go back to" not in signed_in(cast.ben).get(page).content.decode()
 
 

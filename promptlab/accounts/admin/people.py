@@ -17,16 +17,11 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts import services
 from promptlab.accounts.access import Principal
-from promptlab.accounts.modeladmin import HouseAdmin, Refusable, acting, badge, link, sent
+from promptlab.accounts.modeladmin import HouseAdmin, Refusable, acting, badge, link, role_names, sent
 from promptlab.accounts.models import Membership, Team, User
 from promptlab.accounts.services import ACCOUNT_FIELDS, Roles, may_manage
 from promptlab.lib.errors import Forbidden
 from promptlab.templatetags.promptlab import when
-
-
-def role_names(roles: list[str]) -> list[str]:
-    """Return the roles as people call them: without the explanation that the form gives."""
-    return [str(Membership.Role(role).label).partition(":")[0] for role in roles]
 
 
 class PersonForm(Refusable, forms.ModelForm):

@@ -15,8 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts import services
 from promptlab.accounts.access import Principal
-from promptlab.accounts.admin.people import role_names
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, acting, asks, link, sent
+from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, acting, asks, link, role_names, sent
 from promptlab.accounts.models import Membership, Team, User
 from promptlab.templatetags.promptlab import when
 

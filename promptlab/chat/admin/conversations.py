@@ -14,6 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import TeamFilter, acting, link
+from promptlab.chat.admin.examples import ExamplePages
+from promptlab.chat.admin.side import SidePages
 from promptlab.chat.admin.trying import TryPages
 from promptlab.chat.admin.turns import facts_of, turn_shown
 from promptlab.chat.models import Conversation, Message
@@ -50,7 +52,7 @@ class TroubleFilter(admin.SimpleListFilter):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(TryPages):
+class ConversationAdmin(TryPages, SidePages, ExamplePages):
     view_capability = "chat.read"
     list_title = _("Conversations")
     empty_title = _("No conversations yet")
@@ -81,6 +83,9 @@ class ConversationAdmin(TryPages):
         """Find by the prompt and the end user; a prompt that is private to others is not found by its name."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         return found.filter(Q(is_hidden=False) | Q(unit_id__icontains=search_term)), may_repeat
+
+    def own_urls(self) -> list[Any]:
+        return [*self.try_urls(), *self.side_urls(), *self.example_urls()]
 
     @admin.display(description=_("First question"))
     def question(self, conversation: Any) -> SafeString:

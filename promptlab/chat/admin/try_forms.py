@@ -47,8 +47,21 @@ class PickForm(forms.Form):
         self.fields["model"].choices = models_of(prompt.team_id)  # type: ignore[attr-defined]
 
 
+class SideForm(PickForm):
+    """Two texts of a prompt, or two models, to be asked the same."""
+
+    other_text = forms.ChoiceField(label=_("The other text"))
+    other_model = forms.ChoiceField(label=_("The other model"), required=False)
+
+    def __init__(self, *args: Any, prompt: Prompt, texts: Choices, **kwargs: Any) -> None:
+        super().__init__(*args, prompts=[prompt], prompt=prompt, texts=texts, **kwargs)
+        self.fields["prompt"].widget = forms.HiddenInput()
+        self.fields["other_text"].choices = texts  # type: ignore[attr-defined]
+        self.fields["other_model"].choices = self.fields["model"].choices  # type: ignore[attr-defined]
+
+
 class SayForm(HouseForm):
-    """A message, and a field for every blank of the text that is tried."""
+    """A message, and a field for every blank of the text that is tried; of two texts, for every blank of both."""
 
     named = {"message": "message"}
     message = forms.CharField(
@@ -58,9 +71,16 @@ class SayForm(HouseForm):
         error_messages=asks(_("Write what a user would say.")),
     )
 
-    def __init__(self, *args: Any, version: Version | None, filled: Mapping[str, Any] | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        version: Version | None,
+        other: Version | None = None,
+        filled: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.names = blanks_of(version) if version else {}
+        self.names = {**(blanks_of(other) if other else {}), **(blanks_of(version) if version else {})}
         for name, spec in self.names.items():
             self.fields[f"{BLANK}{name}"] = _field(name, spec, (filled or {}).get(name))
 
@@ -69,9 +89,10 @@ class SayForm(HouseForm):
         """The fields of the blanks."""
         return [self[f"{BLANK}{name}"] for name in self.names]
 
-    def variables(self) -> dict[str, Any]:
-        """Return what a valid form fills in; what was left empty is left to its default."""
-        said = {name: self.cleaned_data[f"{BLANK}{name}"] for name in self.names}
+    def variables(self, only: Version | None = None) -> dict[str, Any]:
+        """Return what a valid form fills in, of one text `only`; what was left empty is left to its default."""
+        names = blanks_of(only) if only else self.names
+        said = {name: self.cleaned_data[f"{BLANK}{name}"] for name in names}
         return {name: _plain(value) for name, value in said.items() if value not in ("", None)}
 
     def field_of(self, problem: FieldProblem) -> str | None:

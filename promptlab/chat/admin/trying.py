@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -18,14 +17,24 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
+from promptlab.chat.admin.examples import example_named, examples_of
 from promptlab.chat.admin.streaming import event_response
+from promptlab.chat.admin.trials import (
+    CAPABILITY,
+    Trial,
+    address_of,
+    filled_before,
+    trial_of,
+    tries,
+    turn_of,
+    who_tries,
+)
 from promptlab.chat.admin.try_forms import (
     MODEL,
     MOST_PROMPTS,
     PickForm,
     SayForm,
     TitleForm,
-    chosen_model,
     texts_of,
 )
 from promptlab.chat.admin.turns import facts_of, turn_shown
@@ -34,21 +43,19 @@ from promptlab.chat.services import conversations
 from promptlab.chat.services.streams import Place
 from promptlab.chat.services.trying import answer_whole, leave_loop
 from promptlab.chat.services.turn import Broken, Done, Token, TurnInput, prepare_turn, stream_turn
+from promptlab.chat.transcripts import sent_messages
 from promptlab.lib import problem, sse
 from promptlab.lib.errors import DomainError, Forbidden, NotFound
 from promptlab.lib.logs import get_logger
-from promptlab.lib.ratelimit import Limit, check
+from promptlab.lib.ratelimit import check
 from promptlab.lib.threads import run_db
-from prompts import resolve
-from prompts.errors import NotDeployed, VersionNotFound
-from prompts.models import Prompt, Version
+from prompts.admin.section import section
+from prompts.models import Prompt
 
 log = get_logger(__name__)
-CAPABILITY = "chat.use"
 MOST_TALKS = 30
 MOST_TURNS = 200
 STREAM = "text/event-stream"
-Query = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +71,10 @@ own_ratings: list[Callable[[Principal, Sequence[Message]], Mapping[int, OwnRatin
 """Functions that tell how answers are rated, by their ids. Feedback lives above chat and adds itself here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What is tried: the prompt, which text of it (`choice`), that text, who answers; `talk` None: it is to begin."""
-
-    prompt: Prompt | None = None
-    choice: str = ""
-    version: Version | None = None
-    model: str = ""
-    talk: Conversation | None = None
-    problem: str = ""
-
-
 class TryPages(HouseAdmin):
     """Part of the admin of conversations, which has their addresses. Everybody sees their own talks only."""
 
-    def own_urls(self) -> list[Any]:
+    def try_urls(self) -> list[Any]:
         return [
             self.own("try/", self.try_page, "try"),
             self.own("try/<int:pk>/", self.talk_page, "talk"),
@@ -146,17 +141,25 @@ class TryPages(HouseAdmin):
         found = Prompt.objects.visible_to(actor).filter(pk=int(wanted)).first() if wanted.isdecimal() else None
         if found is None:
             raise NotFound("There is nothing at this address.")
-        return _trial(found, request.GET, None)
+        return trial_of(found, request.GET, None)
 
     def _gone_on(self, request: HttpRequest, talk: Conversation) -> Trial:
         """Return what is tried in a talk: as the address says, else as the last time."""
         assert talk.prompt is not None
         last = Message.objects.answers().filter(conversation=talk).order_by("-pk").first()
         before = {name: str(value) for name, value in last.metadata.items()} if last else {}
-        return _trial(talk.prompt, {**before, **request.GET.dict()}, talk)
+        return trial_of(talk.prompt, {**before, **request.GET.dict()}, talk)
 
     def _page(self, request: HttpRequest, trial: Trial) -> HttpResponse:
-        form = SayForm(sent(request), version=trial.version, filled=_filled_before(trial.talk))
+        example: dict[str, Any] = {}
+        if trial.prompt is not None and "example" in request.GET:
+            example = example_named(acting(request), trial.prompt, request.GET["example"])
+        form = SayForm(
+            sent(request),
+            version=trial.version,
+            filled=example.get("filled", filled_before(trial.talk)),
+            initial={"message": example.get("message", "")},
+        )
         if request.method == "POST" and trial.version is not None and form.is_valid():
             if STREAM in request.headers.get("Accept", ""):
                 return self._streamed(request, trial, form)
@@ -168,10 +171,10 @@ class TryPages(HouseAdmin):
     def _whole(self, request: HttpRequest, trial: Trial, form: SayForm) -> tuple[HttpResponse | None, Trial]:
         """Have the whole answer and go where it stands. None: the page says what is wrong, with what was typed."""
         try:
-            who = _who(request)
-            check(_tries(), who).enforce()
+            who = who_tries(request)
+            check(tries(), who).enforce()
             with Place(who):
-                plan = prepare_turn(acting(request), _turn(trial, form))
+                plan = prepare_turn(acting(request), turn_of(trial, form))
                 trial = replace(trial, talk=trial.talk or self._talk(request, plan.answer.conversation_id))
                 answer_whole(plan)
         except DomainError as error:
@@ -184,8 +187,8 @@ class TryPages(HouseAdmin):
 
     def _streamed(self, request: HttpRequest, trial: Trial, form: SayForm) -> HttpResponse:
         """Tell the answer as it is written."""
-        turn = _turn(trial, form)
-        return event_response(request, self._told(acting(request), _who(request), turn, trial.talk), leave_loop)
+        turn = turn_of(trial, form)
+        return event_response(request, self._told(acting(request), who_tries(request), turn, trial.talk), leave_loop)
 
     async def _told(
         self, actor: Principal, who: str, turn: TurnInput, talk: Conversation | None
@@ -193,7 +196,7 @@ class TryPages(HouseAdmin):
         """Yield the pieces of an answer, then where it stands; or what went wrong, and where its row stands if it has one."""
         url = self.url("talk", talk.pk) if talk else ""
         try:
-            (await run_db(check, _tries(), who)).enforce()
+            (await run_db(check, tries(), who)).enforce()
             with Place(who):
                 plan = await run_db(prepare_turn, actor, turn)
                 url = self.url("talk", plan.answer.conversation_id)
@@ -222,13 +225,17 @@ class TryPages(HouseAdmin):
             "pick": self._pick(actor, trial),
             "form": form,
             "here": here,
-            "action": _address(here, trial),
+            "action": address_of(here, trial),
             "turns": self._turns(actor, talk) if talk else [],
             "title_form": TitleForm(initial={"title": talk.title}) if talk else None,
             "talks": self._talks(actor, talk, is_archived="archived" in request.GET),
             "shows_archived": "archived" in request.GET,
+            "received": self._received(talk) if talk else [],
+            "may_keep": trial.prompt is not None and actor.may("prompt.write", trial.prompt.team_id),
+            "example_sets": examples_of(actor, trial.prompt, address_of(here, trial)) if trial.prompt else [],
             "urls": {
-                "new": _address(self.url("try"), trial) if trial.prompt else self.url("try"),
+                "side": f"{self.url('side')}?{urlencode({'prompt': trial.prompt.pk})}" if trial.prompt else "",
+                "new": address_of(self.url("try"), trial) if trial.prompt else self.url("try"),
                 "rename": self.url("rename", talk.pk) if talk else "",
                 "archive": self.url("archive", talk.pk) if talk else "",
                 "all": self.url("changelist"),
@@ -240,6 +247,7 @@ class TryPages(HouseAdmin):
             or (trial.version.model if trial.version else ""),
             "may_write": actor.may_anywhere("prompt.write"),
             "breadcrumbs": [],
+            **(section(actor, trial.prompt, "try") if trial.prompt else {}),
         }
 
     def _pick(self, actor: Principal, trial: Trial) -> PickForm | None:
@@ -269,7 +277,24 @@ class TryPages(HouseAdmin):
         rated: dict[int, OwnRating] = {}
         for find in own_ratings:
             rated |= find(actor, [one for one in answers if one.ended_at])
-        return [{**turn_shown(one, facts.get(one.pk, [])), "rating": rated.get(one.pk)} for one in said]
+        return [
+            {
+                **turn_shown(one, facts.get(one.pk, [])),
+                "rating": rated.get(one.pk),
+                "example_url": self.url("example", one.pk) if one.is_answer and one.content else "",
+            }
+            for one in said
+        ]
+
+    def _received(self, talk: Conversation) -> list[dict[str, str]]:
+        """Return what the model got for the last answer of a talk, message by message; nothing where that is gone."""
+        rows = Message.objects.answers().filter(conversation=talk).select_related("version__prompt", "conversation")
+        last = rows.order_by("-pk").first()
+        try:
+            found = sent_messages(last) if last else []
+        except DomainError:
+            return []
+        return [{"role": one.role, "text": one.content} for one in found]
 
     def _talks(self, actor: Principal, current: Conversation | None, *, is_archived: bool) -> list[dict[str, Any]]:
         """Return the person's own talks, the latest first."""
@@ -285,62 +310,3 @@ class TryPages(HouseAdmin):
             }
             for one in rows.with_titles().order_by("-pk")[:MOST_TALKS]
         ]
-
-
-def _trial(prompt: Prompt, asked: Query, talk: Conversation | None) -> Trial:
-    """Return what is tried of a prompt: what was asked for, else what is live in Production, else the newest version."""
-    choice = asked.get("text", "")
-    try:
-        if choice:
-            return Trial(prompt, choice, _version_of(prompt, choice), asked.get("model", ""), talk)
-        choice = "production"
-        return Trial(prompt, choice, _version_of(prompt, choice), asked.get("model", ""), talk)
-    except (NotDeployed, VersionNotFound) as error:
-        if asked.get("text"):
-            return Trial(prompt, choice, None, asked.get("model", ""), talk, error.told)
-    newest = resolve.version_of(prompt, "latest")
-    return Trial(prompt, str(newest.number), newest, asked.get("model", ""), talk)
-
-
-def _version_of(prompt: Prompt, choice: str) -> Version:
-    """Return the version of a number, or that is live in an environment. Raises VersionNotFound, NotDeployed."""
-    if choice.isdecimal():
-        return resolve.version_of(prompt, choice)
-    return resolve.live_version(prompt.team_id, prompt.name, choice).version
-
-
-def _turn(trial: Trial, form: SayForm) -> TurnInput:
-    assert trial.prompt is not None
-    return TurnInput(
-        message=form.cleaned_data["message"],
-        prompt=f"{trial.prompt.name}@{trial.choice}",
-        variables=form.variables(),
-        conversation_id=str(trial.talk.uid) if trial.talk else "",
-        team_id=trial.prompt.team_id,
-        purpose=Message.Purpose.TRY,
-        metadata={"text": trial.choice, "model": trial.model},
-        **chosen_model(trial.model),
-    )
-
-
-def _filled_before(talk: Conversation | None) -> Mapping[str, Any]:
-    """Return what the blanks were filled with the last time."""
-    last = Message.objects.answers().filter(conversation=talk).order_by("-pk").first() if talk else None
-    return last.variables if last else {}
-
-
-def _who(request: HttpRequest) -> str:
-    return f"user:{acting(request).user_id}"
-
-
-def _tries() -> Limit:
-    """Return how often a person may try something: nobody else limits what they ask of models."""
-    return Limit("tries", settings.RATE_LIMIT_TRIES_PER_HOUR, of="tries")
-
-
-def _address(page: str, trial: Trial) -> str:
-    """Return a page's address with what is tried on it."""
-    asked = {"prompt": trial.prompt.pk if trial.prompt and not trial.talk else "", "text": trial.choice}
-    asked["model"] = trial.model
-    query = urlencode({name: value for name, value in asked.items() if value})
-    return f"{page}?{query}" if query else page

@@ -1,61 +1,5 @@
 // Small conveniences over pages that work without them. Each is found by data-behaviour and set up by data-*.
-// Fetched pages are parsed and moved in as nodes; nothing is ever built from text.
-
-const LONGEST_PAUSE_MS = 5 * 60 * 1000;
-
-/** Replace the box's content with the page at data-url, every data-every seconds while somebody can see it. */
-function liveFragment(box) {
-  const url = new URL(box.dataset.url, location.href);
-  if (url.origin !== location.origin) return;
-  const every = Number(box.dataset.every || 15) * 1000 * (navigator.connection?.saveData ? 4 : 1);
-  let pause = every;
-  let timer = 0;
-
-  async function refresh() {
-    clearTimeout(timer);
-    if (!document.hidden && !isInUse(box)) {
-      const page = await fetchPage(url);
-      if (page === "gone") return;
-      pause = page ? every : Math.min(pause * 2, LONGEST_PAUSE_MS);
-      box.classList.toggle("late", !page);
-      // Looked at again: someone may have opened or selected something while the answer was on its way.
-      if (page && !isInUse(box)) replaceContent(box, page);
-    }
-    timer = setTimeout(refresh, pause);
-  }
-
-  timer = setTimeout(refresh, every);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) refresh();
-  });
-}
-
-/** Return the parsed page, null when it may work next time, "gone" when it will not (signed out, deleted). */
-async function fetchPage(url) {
-  try {
-    const answer = await fetch(url, { credentials: "same-origin", redirect: "manual", cache: "no-store" });
-    if (answer.type === "opaqueredirect" || [401, 403, 404, 410].includes(answer.status)) return "gone";
-    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
-  } catch {
-    return null;
-  }
-}
-
-function isInUse(box) {
-  const selection = getSelection();
-  const isSelected = selection && !selection.isCollapsed && selection.containsNode(box, true);
-  return box.contains(document.activeElement) || isSelected;
-}
-
-function replaceContent(box, page) {
-  const open = [...box.querySelectorAll("details")].map((details) => details.open);
-  const scrolled = [...box.querySelectorAll(".scroll")].map((region) => region.scrollLeft);
-  const source = page.querySelector('[data-behaviour~="live-fragment"]') ?? page.body;
-  box.replaceChildren(...source.childNodes);
-  box.querySelectorAll("details").forEach((details, i) => (details.open = open[i] ?? details.open));
-  box.querySelectorAll(".scroll").forEach((region, i) => (region.scrollLeft = scrolled[i] ?? 0));
-  start(box);
-}
+// What only some pages need has a file of its own. What moves new nodes in sends "pl:new" from around them.
 
 /** Copy data-copy, or the text of the element whose id is data-copy-from; say so on the button. */
 function copy(button) {
@@ -148,52 +92,13 @@ function menu(details) {
   });
 }
 
-/** Show or hide the password in the field this button controls. */
-function reveal(button) {
-  const field = document.getElementById(button.getAttribute("aria-controls"));
-  button.hidden = !field;
-  button.addEventListener("click", () => {
-    const isShown = field.type === "password";
-    field.type = isShown ? "text" : "password";
-    button.setAttribute("aria-pressed", isShown);
-  });
-}
-
-/** Say how many tokens the fields at data-of hold, shortly after somebody stops typing. */
-function estimate(line) {
-  const form = line.closest("form");
-  const fields = form.querySelectorAll(line.dataset.of);
-  let timer = 0;
-  async function count() {
-    const text = [...fields].map((field) => field.value).join("\n").trim();
-    line.hidden = !text;
-    if (!text) return;
-    const model = form.elements.model?.value ?? line.dataset.model ?? "";
-    const headers = { "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value };
-    const body = JSON.stringify({ text, model, team_id: Number(line.dataset.team) });
-    const answer = await fetch(line.dataset.url, { method: "POST", headers, body, credentials: "same-origin" });
-    line.hidden = !answer.ok;
-    if (!answer.ok) return;
-    const { tokens, is_estimated } = await answer.json();
-    line.textContent = line.dataset[is_estimated ? "about" : "exact"].replace("#", tokens.toLocaleString(document.documentElement.lang));
-  }
-  form.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => count().catch(() => (line.hidden = true)), 400);
-  });
-  count().catch(() => (line.hidden = true));
-}
-
 const BEHAVIOURS = {
-  "live-fragment": liveFragment,
   copy,
   theme,
   "dirty-form": dirtyForm,
   "slash-focus": slashFocus,
   busy,
   menu,
-  reveal,
-  estimate,
   keys,
   "focus-me": (element) => element.focus(),
 };
@@ -205,3 +110,4 @@ function start(root) {
 }
 
 start(document);
+document.addEventListener("pl:new", ({ target }) => start(target));
