@@ -64,10 +64,10 @@ def _paragraph(lines: list[str]) -> str:
 
 def _table(lines: list[str]) -> str:
     head, _rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    heads = "".join(f'<th scope="col">{_inline(cell)}</th>' for cell in head)
+    heads = "".join(f'<th scope="col">{_inline(cell)}</th>' if cell else "<td></td>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{_inline(cell)}</td>' for cell in row)}</tr>" for row in rows)
     table = f'<table class="list"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(head[0] or head[-1])}">{table}</div>'
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(", ".join(filter(None, head)))}">{table}</div>'
 
 
 def _inline(text: str) -> str:
