@@ -6,7 +6,7 @@ PORT ?= 8000
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-stores check lint format types contracts bench words requirements clean
+.PHONY: help install run demo test test-stores test-browser check lint format types contracts bench words requirements clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,11 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
+	@echo "Installing what the browser tests need..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.txt
+	@touch $@
+
 install: $(VENV)/.run  ## Make the virtual environment with everything PromptLab runs on
 
 run: $(VENV)/.run  ## Start everything on http://127.0.0.1:8000 (PORT=9000 to change it); Ctrl-C stops it
@@ -42,6 +47,9 @@ test: $(VENV)/.dev  ## Run the tests on SQLite and a private Valkey
 
 test-stores: $(VENV)/.dev  ## Run the tests on PostgreSQL and Redis (found running, or started)
 	@$(BIN)/python tests/stores.py -- $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-browser: $(VENV)/.browser  ## Run the tests that look at pages in Chromium (WHOLE=1: every page in every way)
+	@$(BIN)/python -m pytest -n 0 tests/e2e $(ARGS)
 
 check: lint types contracts  ## Everything CI checks besides the tests
 	@$(BIN)/python manage.py check --fail-level WARNING
@@ -72,7 +80,7 @@ words: $(VENV)/.run  ## Collect the sentences to translate, and compile what is 
 
 requirements: $(VENV)/.python  ## Compile the pinned requirement files from pyproject.toml (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
-	@for group in local dev stores; do uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make requirements" --group $$group -c requirements.txt -o requirements-$$group.txt; done
+	@for group in local dev stores browser; do uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --custom-compile-command "make requirements" --group $$group -c requirements.txt -o requirements-$$group.txt; done
 
 clean:  ## Remove the virtual environment and all local data
 	@rm -rf $(VENV) var
