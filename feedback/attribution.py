@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
@@ -91,9 +92,16 @@ def change_of(rating: Feedback) -> tuple[int, int]:
 
 
 def observation_of(rating: Feedback) -> Observation | None:
-    """Return what a rating adds, in the hour it arrived; None when nothing changes or its answer is counted nowhere."""
+    """Return what a rating adds: in the hour it arrived, and on the day of its answer.
+
+    None when nothing changes or its answer is counted nowhere.
+    """
     ratings, ups = change_of(rating)
-    served = served_by(rating.message)
+    answer = rating.message
+    served = served_by(answer)
     if served is None or not (ratings or ups):
         return None
-    return Observation(served, rating.message.counted_unit, rating.updated_at, ratings=ratings, ups=ups)
+    day = answer.ended_at.astimezone(UTC).date() if answer.ended_at else None
+    return Observation(
+        served, answer.counted_unit, rating.updated_at, ratings=ratings, ups=ups, model=answer.model, day=day
+    )

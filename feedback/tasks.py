@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from feedback.services import batch, ingest, judging, months, purging
+from feedback.services import batch, ingest, judging, months, purging, recounting
 
 
 @shared_task(name=ingest.ROLL_UP_TASK)
@@ -29,3 +29,15 @@ def judge_answers() -> None:
 def keep_months() -> None:
     """Make the months to come, and remove what is not kept."""
     months.keep_months()
+
+
+@shared_task(name=recounting.FILL_TASK)
+def fill_days() -> None:
+    """Count the next days that are older than the daily sums, while there are any."""
+    recounting.fill()
+
+
+@shared_task(name=recounting.RECONCILE_TASK)
+def reconcile_days() -> None:
+    """Compare the last days' sums with the answers, and repair what differs."""
+    recounting.reconcile_days()

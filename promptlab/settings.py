@@ -166,6 +166,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="2", minute="41"),
         "options": {"expires": 3600},
     },
+    "fill-days": {"task": "feedback.fill_days", "schedule": 60.0, "options": {"expires": 60}},
+    "reconcile-days": {
+        "task": "feedback.reconcile_days",
+        "schedule": crontab(hour="2", minute="51"),
+        "options": {"expires": 3600},
+    },
     "tick-ramps": {"task": "experiments.tick_ramps", "schedule": 30.0, "options": {"expires": 30}},
     "recount-uses": {"task": "prompts.recount_uses", "schedule": 900.0, "options": {"expires": 600}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},

@@ -34,6 +34,7 @@ WORK = [
     (_("Experiments"), "admin:experiments_experiment_changelist"),
     (_("Gradual launches"), "admin:experiments_ramp_changelist"),
     (_("Results"), "dashboards:experiments"),
+    (_("Use and money"), "usage:overview"),
     (_("Try it"), "admin:chat_conversation_try"),
     (_("Conversations"), "admin:chat_conversation_changelist"),
     (_("Ratings"), "admin:feedback_feedback_changelist"),

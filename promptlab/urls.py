@@ -33,6 +33,7 @@ urlpatterns = [
     path("admin/language/", pages.set_language, name="set_language"),
     path("admin/", admin.site.urls),
     path("mail/", include("promptlab.hooks.pages")),
+    path("dashboards/usage/", include("feedback.dashboards.urls")),
     path("dashboards/", include("experiments.dashboards.urls")),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^docs/?$", readable(SpectacularSwaggerSplitView.as_view()), name="docs"),

@@ -2,6 +2,7 @@
 
 from experiments.models.analysis import AnalysisSnapshot
 from experiments.models.conclusion import ConclusionRequest
+from experiments.models.day import DayMark, DayRollup
 from experiments.models.experiment import Experiment, Namespace, Phase, Variant, owned_slots
 from experiments.models.exposure import ExperimentUnit
 from experiments.models.ramp import Ramp, RampDecision, Stage
@@ -11,6 +12,8 @@ from experiments.models.share import SharedResults
 __all__ = [
     "AnalysisSnapshot",
     "ConclusionRequest",
+    "DayMark",
+    "DayRollup",
     "Experiment",
     "ExperimentUnit",
     "HourRollup",

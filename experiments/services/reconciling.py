@@ -19,7 +19,8 @@ from django.utils import timezone
 
 from experiments.models import Experiment, ExperimentUnit, HourRollup, Variant
 from experiments.querysets import SERVING
-from experiments.services.hours import Cell, Number, Served, add_to_hours
+from experiments.services.cells import Number
+from experiments.services.hours import Cell, Served, add_to_hours
 from promptlab.accounts.access import SYSTEM
 from promptlab.audit.recorder import record
 from promptlab.lib.logs import get_logger

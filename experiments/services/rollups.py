@@ -14,7 +14,7 @@ from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -23,7 +23,9 @@ from django.db import connection
 from django.db.models import F, Q
 
 from experiments.models import Experiment, ExperimentUnit
-from experiments.services.hours import Cell, Number, Served, Sums, add_to_hours
+from experiments.services.cells import Number
+from experiments.services.days import DayCell, add_to_days, nanousd
+from experiments.services.hours import Cell, Served, Sums, add_to_hours
 from experiments.stats.histogram import bucket
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
@@ -38,7 +40,8 @@ class Observation:
 
     Requests make an exposure; ratings never do. `cost_usd` None adds nothing: `is_unpriced` counts unknown costs. When
     costs become known later, `cost_usd` is the difference and `unpriced` takes the unknown ones back. `checked`: answers
-    that had to keep a format, `misfits`: those of them that did not.
+    that had to keep a format, `misfits`: those of them that did not. `model` gave the answer, which ended on `day` (UTC;
+    None: that of `at`): ratings may arrive on a later one.
     """
 
     served: Served
@@ -57,6 +60,8 @@ class Observation:
     latency_ms: int = 0
     checked: int = 0
     misfits: int = 0
+    model: str = ""
+    day: date | None = None
 
 
 UnitKey = tuple[int, int, str]
@@ -70,12 +75,14 @@ EVENT_COLUMNS = (
     "requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms", "checked", "misfits",
 )  # fmt: skip
 """What hours count by the event."""
+DAY_COLUMNS = ("requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens")
+"""What days count by the event as well."""
 
 
 def add_observations(observations: Sequence[Observation]) -> None:
     """Add to the sums, inside the caller's transaction, which stamps the rows that the observations came from.
 
-    Rows are locked in one order everywhere (units, then cells), until the caller commits. One call per transaction:
+    Rows are locked in one order everywhere (units, then hours, then days), until the caller commits. One call per transaction:
     a second one would start the order again.
     """
     assert connection.in_atomic_block, "The caller's stamps and these sums belong in one transaction."
@@ -84,6 +91,7 @@ def add_observations(observations: Sequence[Observation]) -> None:
         _add_events(sums[_cell(observation)], observation)
     _add_units(sums, [one for one in observations if one.served.variant_id is not None and one.unit_id])
     add_to_hours(sums)
+    add_to_days(_of_days(observations))
     _have_looked_at({one.served.experiment_id for one in observations if one.served.experiment_id is not None})
 
 
@@ -100,6 +108,22 @@ def _cell(observation: Observation) -> Cell:
     if served.variant_id is None:
         served = Served(served.prompt_id, served.environment_id, served.version_id)
     return Cell(served, observation.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0))
+
+
+def _of_days(observations: Sequence[Observation]) -> dict[DayCell, dict[str, Number]]:
+    """Return what days count: by model, and all that is ever known of an answer on the day it ended."""
+    sums: dict[DayCell, dict[str, Number]] = defaultdict(lambda: defaultdict(int))
+    for one in observations:
+        served, day = one.served, one.day or one.at.astimezone(UTC).date()
+        cell = sums[DayCell(day, served.version_id, served.environment_id, one.model, served.prompt_id)]
+        for name in DAY_COLUMNS:
+            cell[name] += getattr(one, name)
+        if one.latency_ms > 0:
+            cell.setdefault("wait_counts", Counts())[str(bucket(one.latency_ms))] += 1
+        cell["cost_nanousd"] += nanousd(one.cost_usd)
+        cell["unpriced"] += one.is_unpriced + one.unpriced
+        cell["priced"] += int(one.requests and one.cost_usd is not None) - one.unpriced
+    return sums
 
 
 def _add_events(sums: dict[str, Number], one: Observation) -> None:

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from feedback.results import READ
-from feedback.usage import Used, prompt_usage
+from feedback.usage.prompt import prompt_usage
+from feedback.usage.sums import Used
 from promptlab.accounts.modeladmin import HouseAdmin, acting
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_range
@@ -48,6 +49,7 @@ class UsagePages(HouseAdmin):
             request,
             "admin/feedback/usage.html",
             days=days,
+            over_time_url=reverse("usage:prompt", args=[prompt.pk]),
             periods=PERIODS,
             environment=environment,
             environments=places,

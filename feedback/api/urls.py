@@ -36,6 +36,7 @@ urlpatterns = [
     re_path(r"^judges/(?P<pk>\d{1,18})/?$", judges.JudgeDetail.as_view()),
     re_path(r"^judges/(?P<pk>\d{1,18})/run/?$", judges.JudgeRun.as_view()),
     re_path(r"^feedback/usage/?$", usage.Usage.as_view()),
+    re_path(r"^usage/?$", usage.Uses.as_view()),
     re_path(r"^feedback/stats/?$", views.Stats.as_view()),
     re_path(r"^feedback/(?P<uid>[0-9a-fA-F-]{36})/?$", views.FeedbackItem.as_view()),
 ]

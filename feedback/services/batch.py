@@ -29,7 +29,7 @@ NEEDED = [
     "value",
     "counted_value",
     "updated_at",
-    *(f"message__{name}" for name in (*metering.SERVED, *UNITS)),
+    *(f"message__{name}" for name in (*metering.SERVED, *UNITS, "model", "ended_at")),
 ]
 """Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)

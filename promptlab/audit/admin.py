@@ -71,6 +71,7 @@ SENTENCES: dict[str, Any] = {
     "ramp.advanced": _("gave the next step of %(what)s to more users"),
     "ramp.held": _("held the gradual launch %(what)s"),
     "ramp.resumed": _("let the gradual launch %(what)s go on"),
+    "days.repaired": _("repaired the daily sums"),
     "rollups.repaired": _("repaired the sums of %(what)s"),
     "ramp.rolled_back": _("sent everyone back from %(what)s"),
     "ramp.completed": _("finished the gradual launch %(what)s"),

@@ -186,6 +186,7 @@ CALLS = [
     Call("GET", "/feedback/metrics/{metric}", "feedback.read"),
     Call("PATCH", "/feedback/metrics/{metric}", "team.admin", {"title": "New"}),
     Call("GET", "/feedback/usage?prompt=greeting", "feedback.read"),
+    Call("GET", "/usage?by=version", "feedback.read", is_own=True),
     Call("GET", "/inbox", "feedback.read", is_own=True),
     Call("GET", "/inbox/{said}", "feedback.read"),
     Call("PATCH", "/inbox/{said}", "prompt.comment", {"labels": ["tone"], "is_settled": True}),

@@ -85,7 +85,7 @@ def test_many_cells_of_both_kinds_are_added_to_at_once(control: Variant, django_
     plain = Served(inside.prompt_id, inside.environment_id, inside.version_id)
     hours = [NOON + timedelta(hours=hour) for hour in range(40)]
     many = [Observation(served, "", at, requests=1, latency_ms=3) for at in hours for served in (inside, plain)]
-    with django_assert_max_num_queries(9), transaction.atomic():
+    with django_assert_max_num_queries(10), transaction.atomic():
         add_observations(many)
     add(*many[:30])
     cells = HourRollup.objects.values_list("variant_id", "requests", "latency_ms", "shown").order_by("hour", "id")

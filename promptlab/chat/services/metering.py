@@ -24,7 +24,7 @@ TEXTS = ("content", "variables", "parameters", "version__text", "version__messag
 SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant", "purpose")
 MEASURED = (
     "unit_id", "dealt_unit", "state", "ended_at", "is_external", "first_token_ms", "latency_ms",
-    "input_tokens", "output_tokens", "cost_usd",
+    "input_tokens", "output_tokens", "cost_usd", "model",
 )  # fmt: skip
 """The columns that sums are made of: rows are wide, and most of what counting them costs is reading them."""
 
@@ -97,4 +97,5 @@ def observation_of(answer: Message, keeps_format: bool | None = None) -> Observa
         latency_ms=answer.latency_ms or 0,
         checked=int(keeps_format is not None),
         misfits=int(keeps_format is False),
+        model=answer.model,
     )

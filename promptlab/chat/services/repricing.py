@@ -188,6 +188,7 @@ def _difference(answer: Message, priced: Priced) -> Observation | None:
         at=answer.ended_at,
         cost_usd=(priced.cost_usd or Decimal(0)) - (answer.cost_usd or Decimal(0)),
         unpriced=int(priced.cost_usd is None) - int(answer.cost_usd is None),
+        model=answer.model,
     )
 
 

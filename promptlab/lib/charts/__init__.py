@@ -5,7 +5,8 @@ drawn twice, 640 and 340 units wide, because one drawing scaled down to a phone 
 No queries, no models: the numbers arrive finished.
 """
 
+from promptlab.lib.charts.days import columns, rates
 from promptlab.lib.charts.rows import Bar, Interval, bars, interval, split
 from promptlab.lib.charts.timeline import Moment, Series, line
 
-__all__ = ["Bar", "Interval", "Moment", "Series", "bars", "interval", "line", "split"]
+__all__ = ["Bar", "Interval", "Moment", "Series", "bars", "columns", "interval", "line", "rates", "split"]
