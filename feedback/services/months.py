@@ -70,12 +70,17 @@ def keep_months(now: datetime | None = None) -> int:
 
 def remove_old(now: datetime) -> int:
     """Remove the rows of months that are over for longer than they are kept; return how many answers and parts went."""
-    year, number = divmod(monthly.month_of(now) - settings.MONTHS_KEPT, 12)
-    before = datetime(monthly.SINCE + year, number + 1, 1, tzinfo=UTC)
+    before = kept_from(now)
     gone = _drop_parts(before) + in_batches(lambda limit: _remove_rows(before, limit), BATCH)
     if gone:
         log.info("old_rows_removed", number=gone)
     return gone
+
+
+def kept_from(now: datetime) -> datetime:
+    """Return the beginning of the oldest month that is kept, where months are removed."""
+    year, number = divmod(monthly.month_of(now) - settings.MONTHS_KEPT, 12)
+    return datetime(monthly.SINCE + year, number + 1, 1, tzinfo=UTC)
 
 
 def _staying() -> Q:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import BigIntegerField, Count, F, FloatField, Func, Min, Q, QuerySet, Sum, Value
 from django.db.models.functions import Cast, Coalesce, Floor, Greatest, Least, Ln, TruncDate
@@ -23,6 +24,7 @@ from experiments.services.cells import Number
 from experiments.services.days import NANO, DayCell, add_to_days
 from experiments.stats.histogram import BUCKETS, PER_DOUBLING, SHORTEST_MS
 from feedback.models import Feedback
+from feedback.services.months import kept_from
 from promptlab.accounts.access import SYSTEM
 from promptlab.audit.recorder import record
 from promptlab.chat.models import Message
@@ -90,6 +92,8 @@ def reconcile_days(since: date | None = None, until: date | None = None, *, repa
     since, until = since or today - LATELY, until or today + timedelta(days=1)
     if mark.counted_from is not None:
         since = max(since, mark.counted_from)
+    if settings.MONTHS_KEPT:  # of what was removed nothing is left but the sums
+        since = max(since, _day(kept_from(timezone.now())) + timedelta(days=1))
     if since >= until:
         return []
     if not repair:
