@@ -19,7 +19,7 @@ from promptlab.accounts.models import ApiKey
 from promptlab.audit.admin import sentence
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.formats import fmt_datetime, fmt_int, fmt_name, fmt_pct
-from prompts.models import Collection, Draft, FreezeWindow, GoldenRun, Prompt, ReviewRequest, Version
+from prompts.models import Collection, Draft, FreezeWindow, GoldenRun, Prompt, ReviewRequest
 from prompts.querysets import closed_to
 
 STOPPED_DAYS = 3
@@ -31,12 +31,13 @@ DRIFT_NIGHTS = 1
 """Somebody is told of what last night found, and of what the night before did until tonight is known."""
 MOST_LINES = 6
 MOST_REVIEWS = 200
+MOST_ENTRIES = 100
 OPEN, SENT_BACK = ReviewRequest.State.OPEN, ReviewRequest.State.CHANGES_REQUESTED
 
 
 def home(actor: Principal) -> dict[str, Any]:
     """Return what Home shows: twelve queries, however much there is."""
-    experiments, edits, moves = overview(actor), _own_edits(actor), _recent_moves(actor)
+    experiments, (moves, edits) = overview(actor), _recent(actor)
     return {
         "has_prompts": bool(edits or moves) or Prompt.objects.visible_to(actor).active().exists(),
         "can_write": actor.may_anywhere("prompt.write"),
@@ -102,20 +103,6 @@ def _review(one: ReviewRequest) -> dict[str, Any]:
         "kind": "warn" if one.state == SENT_BACK else "info",
         "at": one.at,
     }
-
-
-def _own_edits(actor: Principal) -> list[dict[str, Any]]:
-    """Return the versions that one saved last."""
-    rows = Version.objects.visible_to(actor).filter(author=actor.user_id).select_related("prompt").order_by("-pk")
-    return [
-        {
-            "title": str(one),
-            "url": reverse("admin:prompts_prompt_change", args=[one.prompt_id]),
-            "note": one.message,
-            "at": one.created_at,
-        }
-        for one in rows.defer("text", "messages")[:MOST_LINES]
-    ]
 
 
 def _frozen(actor: Principal) -> list[dict[str, Any]]:
@@ -231,19 +218,34 @@ def _running(one: Overview, actor: Principal) -> dict[str, Any]:
     }
 
 
-def _recent_moves(actor: Principal) -> list[dict[str, Any]]:
-    """Return what went live last, as the activity log tells it."""
-    entries = AuditEntry.objects.of_teams(actor.teams_with("prompt.read")).filter(verb__startswith="deployment.")
+def _recent(actor: Principal) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what went live last, and the versions that one saved last, as the activity log tells it: one query."""
+    own = Q(verb="version.created", actor_kind="user", actor_id=actor.user_id)
+    entries = AuditEntry.objects.of_teams(actor.teams_with("prompt.read"))
+    entries = entries.filter(Q(verb__startswith="deployment.") | own)
     closed = closed_to(actor)
     if closed is not None:
         private = Prompt.objects.filter(collection__in=Collection.objects.filter(closed).values("pk"))
         named = private.order_by().annotate(target=Cast("pk", CharField())).values("target")
         entries = entries.exclude(target_type=Prompt._meta.label_lower, target_id__in=named)
-    return [
+    rows = list(entries[:MOST_ENTRIES])
+    moves = [
         {
             "sentence": f"{entry.actor_label} {sentence(entry)}",
             "url": reverse("admin:prompts_prompt_change", args=[entry.target_id]),
             "at": entry.at,
         }
-        for entry in entries[:MOST_LINES]
+        for entry in rows
+        if entry.verb != "version.created"
     ]
+    edits = [
+        {
+            "title": entry.target_label,
+            "url": reverse("admin:prompts_version_change", args=[entry.target_id]),
+            "note": entry.note,
+            "at": entry.at,
+        }
+        for entry in rows
+        if entry.verb == "version.created"
+    ]
+    return moves[:MOST_LINES], edits[:MOST_LINES]
