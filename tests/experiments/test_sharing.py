@@ -66,7 +66,11 @@ def test_it_ends_by_itself_and_by_hand(cast: Cast, experiment: Experiment) -> No
     assert Client().get(address_of(link)).status_code == 200
 
 
-@pytest.mark.parametrize("token", ["x", "x.y", "W10.AAAA", signed.sign("receipt", [1]), signed.sign("results", [])])
+@pytest.mark.parametrize(
+    "token",
+    ["x", "x.y", "W10.AAAA", signed.sign("receipt", [1]), signed.sign("results", [])],
+    ids=["short", "two parts", "no signature", "a receipt", "of nothing"],
+)
 def test_what_we_did_not_sign_leads_nowhere(db: None, token: str) -> None:
     assert Client().get(f"/dashboards/shared/{token}/").status_code == 404
 
