@@ -92,8 +92,8 @@ def found(replay: Replay) -> Found:
         verdict = "better" if better > worse else "worse"
     order = {"broken": 0, "mended": 1, "": 2}
     shown = sorted(items, key=lambda one: (order[one.flip], not one.is_disagreement, one.item.place))
-    sides = [_side([one for one in items if one.item.is_up is is_up]) for is_up in (False, True)]
-    return Found(*sides, verdict, share, *wilson(better, better + worse), p, shown)
+    downs, ups = (_side([one for one in items if one.item.is_up is is_up]) for is_up in (False, True))
+    return Found(downs, ups, verdict, share, *wilson(better, better + worse), p, shown)
 
 
 def _replayed(item: ReplayItem, result: SuiteResult, before: str) -> Replayed:
@@ -104,5 +104,5 @@ def _replayed(item: ReplayItem, result: SuiteResult, before: str) -> Replayed:
 
 
 def _side(items: Sequence[Replayed]) -> Side:
-    counts = [sum(one.score == score for one in items) for score in (BETTER, NEITHER, WORSE)]
-    return Side(len(items), *counts, undecided=len(items) - sum(counts))
+    better, alike, worse = (sum(one.score == score for one in items) for score in (BETTER, NEITHER, WORSE))
+    return Side(len(items), better, alike, worse, undecided=len(items) - better - alike - worse)

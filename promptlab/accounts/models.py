@@ -30,7 +30,7 @@ class User(AbstractUser):
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Return what a session has to match: the password, and how often all of them were ended."""
         if not self.sign_outs:
-            return super()._get_session_auth_hash(secret)  # type: ignore[misc,no-any-return]
+            return super()._get_session_auth_hash(secret)  # type: ignore[misc]
         said = f"{self.password}:{self.sign_outs}"
         return salted_hmac("promptlab.accounts.User", said, secret=secret, algorithm="sha256").hexdigest()
 
