@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE = {
     "tick-ramps": {"task": "experiments.tick_ramps", "schedule": 30.0, "options": {"expires": 30}},
     "recount-uses": {"task": "prompts.recount_uses", "schedule": 900.0, "options": {"expires": 600}},
     "forget-processes": {"task": "prompts.forget_processes", "schedule": 60.0, "options": {"expires": 60}},
+    "forget-callers": {"task": "prompts.forget_callers", "schedule": 3600.0, "options": {"expires": 600}},
     "send-webhooks": {"task": "hooks.fan_out_and_send", "schedule": 5.0, "options": {"expires": 10}},
     "send-mails": {"task": "hooks.send_mails", "schedule": 5.0, "options": {"expires": 10}},
     "sweep-idempotent-calls": {

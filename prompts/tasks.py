@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from prompts.services import drift, optimiser_work, optimising, scheduling, serving, standing, suite_runs, testing
+from prompts.services import (
+    calling,
+    drift,
+    optimiser_work,
+    optimising,
+    scheduling,
+    serving,
+    standing,
+    suite_runs,
+    testing,
+)
 
 
 @shared_task(name=scheduling.RUN_DUE_TASK)
@@ -53,3 +63,9 @@ def sweep_optimiser_runs() -> None:
 def watch_drift() -> None:
     """Begin and judge the nightly runs on what is live."""
     drift.watch()
+
+
+@shared_task(name=calling.FORGET_TASK)
+def forget_callers() -> None:
+    """Forget with which variables callers asked long ago."""
+    calling.forget_old()

@@ -18,15 +18,15 @@ from experiments.services import ramping
 from promptlab.accounts.rest import KEY_PARAMETER, HouseView, id_in, idempotent
 from promptlab.lib.errors import Invalid
 from prompts.api import deployments
+from prompts.api.contract_shapes import DeployedOut
 from prompts.api.deployments import wanted_version
-from prompts.api.serializers import DeploymentOut
 
 VERBS = {"hold": ramping.hold, "go-on": ramping.go_on, "send-back": ramping.send_back}
-MOVED = PolymorphicProxySerializer("DeploymentOrRamp", [DeploymentOut, RampOut], None)
+MOVED = PolymorphicProxySerializer("DeploymentOrRamp", [DeployedOut, RampOut], None)
 
 
 class DeploymentList(deployments.DeploymentList):
-    @extend_schema(parameters=[KEY_PARAMETER], request=DeploymentOrRampIn, responses={201: MOVED, 200: DeploymentOut})
+    @extend_schema(parameters=[KEY_PARAMETER], request=DeploymentOrRampIn, responses={201: MOVED, 200: DeployedOut})
     def post(self, request: Request) -> Response:
         """Put a version live: 201. It was live already: 200, and nothing moves. Other variables: 409 until confirmed.
 

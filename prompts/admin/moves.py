@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
 from promptlab.lib.errors import DomainError
 from prompts import diff, resolve
+from prompts.admin.contracting import contract_shown
 from prompts.admin.move_forms import BackForm, DeployForm, MoveForm, PromoteForm
 from prompts.admin.shown import (
     PRODUCTION,
@@ -160,6 +161,7 @@ class MovePages(HouseAdmin):
             "warnings": [*(error.told for error in in_the_way), *of_texts],
             "submit_label": _("Put v%(number)s live in %(environment)s")
             % {"number": wanted.number, "environment": where},
+            "contract": contract_shown(live, wanted, where),
             "verdicts": [] if is_live_already else _verdicts(wanted, where),
             "try_url": self.url("try", wanted.prompt_id, where.name) if may_try else "",
             "wanted": wanted,

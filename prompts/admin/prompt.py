@@ -34,6 +34,7 @@ from prompts.admin.library import LibraryPages
 from prompts.admin.live import LivePages
 from prompts.admin.moves import MovePages
 from prompts.admin.numbered import NumberedPages
+from prompts.admin.optimising import OptimisePages
 from prompts.admin.reviewing import plans_of, review_of
 from prompts.admin.section import section
 from prompts.admin.shown import found_at, kind_of, live_badges, page_of, version_label
@@ -51,6 +52,7 @@ class PromptAdmin(
     LivePages,
     UpkeepPages,
     NamePages,
+    OptimisePages,
     DiscussionPages,
     DraftPages,
     KeepingPages,
@@ -154,6 +156,7 @@ class PromptAdmin(
             *self.name_urls(),
             *self.transfer_urls(),
             *self.library_urls(),
+            *self.optimise_urls(),
         ]
 
     def add_page(self, request: HttpRequest) -> HttpResponse:

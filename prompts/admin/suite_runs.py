@@ -22,6 +22,7 @@ from prompts.admin.shown import page_of, version_label
 from prompts.admin.suites import state_badge
 from prompts.comparing import Change, Comparison, Tally
 from prompts.models import SuiteResult, SuiteRun
+from prompts.models.running import Run
 from prompts.services import suite_runs
 
 RESULTS_ON_A_PAGE = 50
@@ -96,7 +97,7 @@ class SuiteRunAdmin(HouseAdmin):
             (_("Version"), link(page_of("version_change", thing.version_id), str(thing.version))),
             (_("State"), self.shown_state(thing)),
             (_("Progress"), gettext("%(done)s of %(total)s answers") % {"done": thing.done, "total": thing.total}),
-            (_("Spent"), _spent(thing)),
+            (_("Spent"), spent_of(thing)),
             (_("Who"), thing.requested_label),
             (_("When"), when(thing.created_at)),
         ]
@@ -201,7 +202,8 @@ def _run_label(run: SuiteRun) -> str:
     return f"{version_label(run.version)}, {', '.join(run.asked_models)}"
 
 
-def _spent(run: SuiteRun) -> str:
+def spent_of(run: Run) -> str:
+    """Return what a run cost, of what it may cost."""
     said = gettext("%(spent)s of %(budget)s, %(calls)s calls") % {
         "spent": fmt_money(run.spent_usd),
         "budget": fmt_money(run.budget_usd),

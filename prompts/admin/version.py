@@ -16,6 +16,7 @@ from promptlab.templatetags.promptlab import when
 from prompts import diff
 from prompts.admin.copying import CopyPages
 from prompts.admin.deployment import PromptFilter
+from prompts.admin.optimising import origin_shown
 from prompts.admin.reviewing import ReviewPages
 from prompts.admin.shown import crumbs, difference, live_badge, page_of, places_of, version_label
 from prompts.admin.technical import contract_of, settings_of
@@ -81,6 +82,7 @@ class VersionAdmin(ReviewPages, CopyPages):
             breadcrumbs=crumbs(thing.prompt),
             copy_url=self.url("copy", thing.pk) if may_write else "",
             revert_url=self.url("revert", thing.pk) if may_write and not is_put_away and not is_newest else "",
+            origin=origin_shown(thing),
             **self.review_shown(request, thing),
             **compared,
         )

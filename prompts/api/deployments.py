@@ -13,13 +13,14 @@ from rest_framework.response import Response
 from promptlab.accounts.rest import id_in, idempotent
 from promptlab.lib.errors import Invalid
 from prompts import resolve
+from prompts.api.contract_shapes import DeployedOut, contract_shown
 from prompts.api.filters import DeploymentFilter
 from prompts.api.serializers import DeploymentIn, DeploymentOut, RollbackIn
 from prompts.api.shapes import LiveAtIn, PromoteIn, UndeployIn
 from prompts.api.views import House, OfPrompts
 from prompts.errors import DeploymentNotFound
 from prompts.models import DeploymentEvent, Environment, Prompt, Version
-from prompts.services import deploying
+from prompts.services import contracting, deploying
 from prompts.services.environments import named
 
 
@@ -42,13 +43,17 @@ class DeploymentList(OfDeployments):
         """List the moves, newest first."""
         return self.page(DeploymentEvent.objects.visible_to(self.principal).with_names().newest_first(), DeploymentOut)
 
-    @extend_schema(request=DeploymentIn, responses={201: DeploymentOut, 200: DeploymentOut})
+    @extend_schema(request=DeploymentIn, responses={201: DeployedOut, 200: DeployedOut})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Put a version live: 201. It was live already: 200, and nothing moves. Other variables: 409 until confirmed."""
+        """Put a version live: 201. It was live already: 200, and nothing moves. Other variables: 409 until confirmed.
+
+        `contract` says what that changes for callers; ask `.../versions/{v}/contract` to know it before.
+        """
         body = self.checked(DeploymentIn)
         prompt, environment = self.target(body)
         version = wanted_version(prompt, body)
+        contract = contracting.contract_of(version, environment)
         event, is_new = deploying.deploy(
             self.principal,
             version,
@@ -57,7 +62,8 @@ class DeploymentList(OfDeployments):
             confirm=body.get("confirm", False),
             break_glass=body.get("break_glass", ""),
         )
-        return Response(DeploymentOut(event).data, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+        told = {**DeploymentOut(event).data, "contract": contract_shown(contract)}
+        return Response(told, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
 
 class DeploymentDetail(OfDeployments):

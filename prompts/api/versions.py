@@ -14,13 +14,16 @@ from rest_framework.response import Response
 from promptlab.accounts.access import require_environment
 from promptlab.accounts.rest import id_in, idempotent
 from prompts import diff, rendering, resolve, snippets
+from prompts.api.contract_shapes import ContractAnswerOut, contract_shown
 from prompts.api.diff_shapes import DiffOut
+from prompts.api.optimiser_shapes import OriginOut, VersionFullOut
 from prompts.api.render_shapes import RenderIn, RenderOut, ServedOut, UseOut
 from prompts.api.serializers import VersionIn, VersionOut
 from prompts.api.views import OfPrompts, content_from
 from prompts.errors import PromptNotFound, VersionNotFound
 from prompts.models import Prompt, Version
-from prompts.services import authoring
+from prompts.services import authoring, contracting, suggesting
+from prompts.services.environments import named
 
 PUT_TOGETHER = ("prompt_text", "messages", "variables", "snippets")
 """What of a version depends on what it includes."""
@@ -86,13 +89,15 @@ class VersionList(OfVersions):
 
 
 class VersionDetail(OfVersions):
+    serializer_class = VersionFullOut
     reads_library = ("GET", "HEAD")
 
     @extend_schema(
+        responses=VersionFullOut,
         parameters=[
             OpenApiParameter("environment", str),
             OpenApiParameter("resolved", bool, description="As with `environment`; without one, the key's own."),
-        ]
+        ],
     )
     def get(self, request: Request, prompt: str, version: str) -> Response:
         """Return one version. It never changes.
@@ -101,7 +106,9 @@ class VersionDetail(OfVersions):
         `snippets` says which versions that are: as it would be delivered.
         """
         found = self.version(self.prompt(prompt), version)
-        body, tag = dict(VersionOut(found).data), found.checksum[:32]
+        origin = suggesting.origin_of(found)
+        suggested = OriginOut(origin).data if origin else None
+        body, tag = {**VersionOut(found).data, "suggested": suggested}, found.checksum[:32]
         environment = request.query_params.get("environment", "")
         is_resolved = request.query_params.get("resolved", "").lower() in ("1", "true")
         if (environment or is_resolved) and snippets.included_in(found):
@@ -177,3 +184,19 @@ class PromptUsedBy(OfPrompts):
 
 def _plain(changes: Mapping[str, diff.Change]) -> dict[str, Any]:
     return {name: asdict(change) for name, change in changes.items()}
+
+
+class VersionContract(OfVersions):
+    serializer_class = ContractAnswerOut
+    pagination_class = None
+
+    @extend_schema(parameters=[OpenApiParameter("environment", str)], responses=ContractAnswerOut)
+    def get(self, request: Request, prompt: str, version: str) -> Response:
+        """Say what going live would change for callers: what they sent in the last 7 days, tokens and dollars.
+
+        Nothing moves. Without an environment, Production.
+        """
+        one = self.prompt(prompt)
+        where = named(one.team_id, (request.query_params.get("environment") or "production")[:36])
+        found = contracting.contract_of(self.version(one, version), where)
+        return Response({"contract": contract_shown(found)})

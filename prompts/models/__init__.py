@@ -1,6 +1,7 @@
 """The tables of the prompt domain, one file per noun."""
 
 from prompts.models.alias import PromptAlias
+from prompts.models.calling import CallerDay
 from prompts.models.collection import Collection, Tag
 from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
@@ -16,6 +17,7 @@ from prompts.models.testcase import Suite, SuiteCase, SuiteCheck, SuiteRequireme
 from prompts.models.version import SnippetUse, Version
 
 __all__ = [
+    "CallerDay",
     "Collection",
     "Comment",
     "Deployment",

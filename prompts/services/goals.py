@@ -62,6 +62,12 @@ def goals_of(team_id: int) -> list[Known]:
     ]
 
 
+def prompts_of(team_id: int) -> dict[str, int]:
+    """Return the ids of the goals' prompts by name, as far as they were made."""
+    names = [goal.name for goal in GOALS.values()]
+    return dict(Prompt.objects.filter(team_id=team_id, name__in=names).values_list("name", "pk"))
+
+
 def instruction_of(team_id: int, goal: Goal, said: Mapping[str, str]) -> Instruction:
     """Return what a goal asks for in a team, with what a person said filled in. Raises GoalNotReady."""
     try:

@@ -161,6 +161,12 @@ def discard_suggestion(actor: Principal, suggestion: Suggestion) -> Suggestion:
     return locked
 
 
+def origin_of(version: Version) -> Suggestion | None:
+    """Return the suggestion that a version was saved from, with its run; None for what a person wrote: one query."""
+    found: Suggestion | None = Suggestion.objects.with_names().filter(saved_version=version).first()
+    return found
+
+
 def work(desk: Desk) -> None:
     """Ask for a suggestion, once more if what comes cannot be used, and write down what came."""
     run = desk.run

@@ -26,7 +26,7 @@ from promptlab.accounts.models import Membership, Team
 from promptlab.chat.services.budgeting import set_budget
 from promptlab.chat.services.external import receipt_of
 from promptlab.llm.services import price_list
-from prompts.models import Environment, Prompt
+from prompts.models import Environment, Prompt, Version
 from prompts.services.searching import SearchWanted, request_search
 from tests.support.api import Api
 from tests.support.cast import Cast
@@ -42,6 +42,7 @@ from tests.support.make import (
     newest,
 )
 from tests.support.ramps import make_ramp
+from tests.support.suggestions import make_proposal, make_suggestion
 from tests.support.suites import make_run, make_suite
 
 pytestmark = pytest.mark.django_db
@@ -285,6 +286,17 @@ CALLS = [
     Call("GET", "/runs/{run}/compare/{run}", "prompt.read"),
     Call("GET", "/prompts/greeting/versions/2/verdicts", "prompt.read"),
     Call("POST", "/prompts/greeting/versions/2/verdicts", "prompt.write"),
+    Call("GET", "/prompts/greeting/versions/2/contract", "prompt.read"),
+    Call("POST", "/prompts/greeting/versions/2/optimize", "prompt.write", {"goal": "clearer"}),
+    Call("POST", "/prompts/greeting/versions/2/optimize/estimate", "prompt.write", {"goal": "clearer"}),
+    Call("GET", "/improvements", "prompt.read", is_own=True),
+    Call("GET", "/improvements/{improvement}", "prompt.read"),
+    Call("POST", "/improvements/{waiting}/cancel", "prompt.write"),
+    Call("POST", "/improvements/{waiting}/go-on", "prompt.write"),
+    Call("POST", "/suggestions/{suggestion}/accept", "prompt.write"),
+    Call("POST", "/suggestions/{suggestion}/discard", "prompt.write"),
+    Call("GET", "/goals", "prompt.read", is_own=True),
+    Call("POST", "/goals/clearer/restore", "prompt.write", is_own=True),
 ]
 
 
@@ -368,7 +380,14 @@ def _tested(cast: Cast, prompt: Prompt) -> dict[str, Any]:
     """Return a case of a suite, and a run of it that waits."""
     suite = make_suite(cast.team)
     run = make_run(suite, newest(prompt), works=False)
-    return {"case": suite.cases.get().pk, "run": run.pk}
+    return {"case": suite.cases.get().pk, "run": run.pk, **_suggested(newest(prompt))}
+
+
+def _suggested(version: Version) -> dict[str, Any]:
+    """Return a suggestion to decide, its run, and a run that waits."""
+    made = make_proposal(version, model="echo")
+    waiting = make_suggestion(version, works=False, model="echo")
+    return {"suggestion": made.pk, "improvement": made.run_id, "waiting": waiting.pk}
 
 
 def _answering(cast: Cast) -> dict[str, Any]:

@@ -121,8 +121,8 @@ def test_a_batch_takes_the_same_queries_however_long(
     for _ in range(20):
         make_message(version, production)
     with django_assert_num_queries(
-        9
-    ):  # savepoint, read, formats, add to hours and days, count the use of the day and in all, stamp, release
+        11
+    ):  # savepoint, read, formats, add to hours and days, uses of the day and in all, read and count what is sent, stamp, release
         roll_up_messages()
 
 

@@ -52,6 +52,7 @@ from tests.support.make import (
     newest,
 )
 from tests.support.ramps import make_ramp
+from tests.support.suggestions import make_proposal
 from tests.support.suites import make_run, make_suite
 
 BUDGETS: dict[str, int] = json.loads((Path(__file__).parent / "query_budgets.json").read_text())
@@ -123,6 +124,8 @@ class Library:
         basics = Suite.objects.get(team=self.team, name="basics")
         case = suites.add_case(SYSTEM, basics, Case(f"case {next(_numbers)}", {"name": "x"}))
         make_run(suite, newest(self.prompt), "echo")
+        make_proposal(newest(self.prompt), model="echo")
+        Suggestion.objects.create(run_id=self.ids["improvement"], place=next(_numbers), model="echo", text="x")
         run = SuiteRun.objects.get(pk=self.ids["run"])
         SuiteResult.objects.create(run=run, place=case.pk, case_name=case.name, model="echo", state="passed")
         names = Environment.objects.get(team=self.team, name="preview-acme").suite_names
@@ -225,6 +228,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     ids["receipt"] = receipt_of(answered, team.pk)
     suite = make_suite(team)
     ids["case"], ids["run"] = suite.cases.get().pk, make_run(suite, newest(prompt), "echo").pk
+    ids["improvement"] = make_proposal(newest(prompt), model="echo").run_id
     change_environment(SYSTEM, named(team.pk, "preview-acme"), Rules(suites=[suite.name]))
     ids["replay"] = found._replay()
     assert (second.number, experiment.key) == (2, "shorter")

@@ -251,7 +251,7 @@ def test_the_page_before_a_move_asks_few_questions(cast: Cast, django_assert_max
     make_version(prompt, "Three.")
     client = signed_in(cast.ben)
     for act in ("deploy", "rollback", "undeploy"):
-        with django_assert_max_num_queries(19):
+        with django_assert_max_num_queries(22):
             client.get(url(prompt, act))
 
 

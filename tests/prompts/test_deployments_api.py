@@ -31,6 +31,7 @@ def test_putting_live_is_a_201_with_the_move(api: Api) -> None:
     answer = api.post("/deployments/", {**PRODUCTION, "version_string": "v1.1.0", "note": "Friendlier"})
     assert answer.status_code == 201
     move = answer.json()
+    assert move.pop("contract") is None, "Nothing was live before."
     assert {name: move[name] for name in move if name not in ("id", "deployed_at")} == {
         "prompt_name": "greeting",
         "environment": "production",

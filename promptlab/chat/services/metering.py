@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC
 
 from django.db import transaction
@@ -14,14 +15,17 @@ from promptlab.chat.models import Message
 from promptlab.chat.services import formats
 from promptlab.lib.batches import in_batches
 from promptlab.lib.logs import get_logger
-from prompts.services import usage
+from prompts.services import calling, usage
+from prompts.services.calling import Call, Who
 from prompts.services.usage import Use
 
 log = get_logger(__name__)
 ROLL_UP_TASK = "chat.roll_up_messages"
 TEXTS = ("content", "variables", "parameters", "version__text", "version__messages")
 
-SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant", "purpose")
+LOOKED_AT = 5
+"""Answers of one caller, in a batch, whose variables' names are read: values may be long."""
+SERVED = ("version__prompt", "environment", "experiment", "phase", "served_variant", "purpose", "conversation__key")
 MEASURED = (
     "unit_id", "dealt_unit", "state", "ended_at", "is_external", "first_token_ms", "latency_ms",
     "input_tokens", "output_tokens", "cost_usd", "model",
@@ -41,12 +45,13 @@ def roll_up_messages(limit: int = 500) -> int:
 def _roll_up_batch(limit: int) -> int:
     # No key: a rating that refers to one of these answers must not wait for us.
     waiting = Message.objects.not_rolled_up().select_for_update(skip_locked=True, of=("self",), no_key=True)
-    waiting = waiting.select_related("version").only(*SERVED, *MEASURED)
+    waiting = waiting.select_related("version", "conversation").only(*SERVED, *MEASURED)
     answers: list[Message] = list(waiting[:limit])
     if answers:
         kept = formats.kept(answers)
         add_observations([one for answer in answers if (one := observation_of(answer, kept.get(answer.pk)))])
         usage.count(answers=Counter(use for use in map(_use_of, answers) if use))
+        calling.count(_calls_of(answers))
         Message.objects.filter(pk__in=[answer.pk for answer in answers]).update(rolled_up_at=timezone.now())
     return len(answers)
 
@@ -57,6 +62,33 @@ def _use_of(answer: Message) -> Use | None:
         return None
     assert answer.ended_at is not None
     return answer.version.prompt_id, answer.ended_at.astimezone(UTC).date()
+
+
+def _calls_of(answers: Sequence[Message]) -> list[Call]:
+    """Return who was answered, and for some of each caller's answers the names of what it sent: one query."""
+    callers = {answer.pk: who for answer in answers if (who := _caller_of(answer))}
+    looked: Counter[Who] = Counter()
+    sample = []
+    for answer in answers:
+        who = callers.get(answer.pk)
+        if who is not None and not answer.is_external and looked[who] < LOOKED_AT:
+            looked[who] += 1
+            sample.append(answer.pk)
+    sent = dict(Message.objects.filter(pk__in=sample).values_list("pk", "variables")) if sample else {}
+    names = {pk: tuple(said) if isinstance(said, dict) else () for pk, said in sent.items()}
+    return [
+        Call(callers[answer.pk], answer.input_tokens or 0, answer.output_tokens or 0, names.get(answer.pk))
+        for answer in answers
+        if answer.pk in callers
+    ]
+
+
+def _caller_of(answer: Message) -> Who | None:
+    """Return whose answer it is; None where no version was served to anybody."""
+    use = _use_of(answer)
+    if use is None or answer.environment_id is None:
+        return None
+    return use[0], answer.environment_id, use[1], answer.conversation.key_id or 0
 
 
 def served_by(message: Message) -> Served | None:
