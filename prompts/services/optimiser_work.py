@@ -19,6 +19,7 @@ from promptlab.lib.errors import DomainError
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
 from prompts.models import OptimiserCall, OptimiserRun
+from prompts.models.running import RunState
 from prompts.services import searching, suggesting
 from prompts.services.optimiser_desk import Desk, SliceOver
 from prompts.services.optimising import RUN_TASK
@@ -117,7 +118,7 @@ def _close_cancelled(hold: Hold) -> None:
 
 
 @transaction.atomic
-def _end(hold: Hold, state: OptimiserRun.State, reason: str = "") -> None:
+def _end(hold: Hold, state: RunState, reason: str = "") -> None:
     """Give the run back: finished, stopped, or for another worker to go on with; webhooks hear when it is over."""
     if not hold.end(state, reason):
         return
