@@ -166,7 +166,7 @@ CALLS = [
     Call("POST", "/experiments/{running}/deal-anew", "experiment.run", {"note": "A bug."}),
     Call("POST", "/experiments/{experiment}/kill", "experiment.run"),
     Call("POST", "/experiments/{running}/conclude", "experiment.run", CONCLUSION),
-    Call("GET", "/experiments/{running}/conclusions", "experiment.read"),
+    Call("GET", "/experiments/shorter/conclusions", "experiment.read"),
     Call("POST", "/experiments/{doubted}/conclusions", "experiment.run", DOUBTED),
     Call("POST", "/experiments/{asked}/conclusions/{request}/withdraw", "experiment.run"),
     Call("POST", "/experiments/{asked}/conclusions/{request}/approve", "a person"),
