@@ -30,8 +30,7 @@ def give_back() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.settings_dict["OPTIONS"].get("pool"):
             connection.close()
-        else:
-            connection.close_at = None
+        elif connection.errors_occurred:
             connection.close_if_unusable_or_obsolete()
 
 

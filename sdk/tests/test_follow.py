@@ -179,7 +179,7 @@ def test_without_a_stream_the_bundle_is_asked_for(server: PromptServer, connect:
     server.deploy("b", "b1", revision=2)
     prompts = connect(refresh="stream")
     prompts.get("a")
-    until(lambda: len(prompts.status().entries) == 2, "the bundle")
+    until(lambda: {entry.name for entry in prompts.status().entries} == {"a", "b"}, "the bundle")
     server.faults_at.clear()
     until(lambda: prompts.status().is_connected, "the stream")
 

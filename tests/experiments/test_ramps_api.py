@@ -148,8 +148,8 @@ def test_editors_see_where_it_stands_and_why(cast: Cast) -> None:
     for said in (
         "Everyone was sent back",
         "Users like it less, proven",
-        "Approval: -0.400",
-        "ratings: 30 new, 30 live",
+        "Thumbs-up rate: \N{MINUS SIGN}40.0 points",
+        "limit \N{MINUS SIGN}5.0 points, 30 against 30",
     ):
         assert said in page
     assert "send-back" not in page

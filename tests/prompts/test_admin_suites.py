@@ -218,7 +218,7 @@ def test_before_going_live_the_page_says_what_the_suites_say(cast: Cast) -> None
     where = make_live(newest(prompt))
     suite = make_suite(cast.team, prompt=prompt)
     cleo = signed_in(cast.cleo)
-    rules = {"approvals_needed": 0, "position": 3, "suites": ["basics"]}
+    rules = {"approvals_needed": 0, "position": 3, "suites": ["basics"], "drift_budget_usd": "0"}
     assert cleo.post(url("environment_change", where.pk), rules).status_code == 302
     assert where.suite_names == ["basics"]
     make_version(prompt, model=MODEL)

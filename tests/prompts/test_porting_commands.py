@@ -164,7 +164,7 @@ def test_one_prompt_is_downloaded_in_every_format_and_other_versions(cast: Cast)
     make_prompt(cast.team, title="Other")
     vic = signed_in(cast.vic)
     link = f"{URL}?only=greeting"
-    assert link in vic.get(f"/admin/prompts/prompt/{prompt.pk}/change/").content.decode()
+    assert link in vic.get(f"/admin/prompts/prompt/{prompt.pk}/settings/").content.decode()
     assert 'value="greeting"' in vic.get(link).content.decode()
     for format in ("yaml", "prompt.yml", "dotprompt", "prompty"):
         file = vic.get(URL, {"format": format, "only": "greeting"})
