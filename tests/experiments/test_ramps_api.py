@@ -148,8 +148,8 @@ def test_editors_see_where_it_stands_and_why(cast: Cast) -> None:
     for said in (
         "Everyone was sent back",
         "Users like it less, proven",
-        "Thumbs-up rate: \N{MINUS SIGN}40.0 points",
-        "limit \N{MINUS SIGN}5.0 points, 30 against 30",
+        "Thumbs-up rate: \N{MINUS SIGN}40.0",
+        "30 against 30. Over the limit, proven.",
     ):
         assert said in page
     assert "send-back" not in page
