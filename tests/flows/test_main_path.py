@@ -247,7 +247,9 @@ def open_stream_and_kill(server: LiveServer, client: httpx.Client) -> str:
     """Start a slow answer, kill the web process in the middle of it, and return the message's id."""
     with client.stream("POST", "/chat", json={"message": "word " * 200, "model": "echo-slow"}) as response:
         message_id = response.headers["X-PromptLab-Message-Id"]
-        next(response.iter_lines())
+        # Kept by name: let go, it would close the connection, and the server hear of that before it is killed.
+        lines = response.iter_lines()
+        next(lines)
         server.kill("web", signal.SIGKILL)
     return message_id
 
