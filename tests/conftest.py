@@ -11,11 +11,22 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from tests.support import template
 
-def pytest_unconfigure() -> None:
-    """Remove the folder that `settings` made for this run."""
+TEMPLATE_IS_OURS = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say where this run keeps what its workers copy."""
+    config.stash[TEMPLATE_IS_OURS] = template.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the folders that `settings` and this run made."""
     from django.conf import settings
 
+    if config.stash.get(TEMPLATE_IS_OURS, False):
+        template.end()
     if Path(settings.VAR_DIR).name.startswith("promptlab-tests-"):
         shutil.rmtree(settings.VAR_DIR, ignore_errors=True)
 
@@ -45,6 +56,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("postgres"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    pytestconfig: pytest.Config, django_db_modify_db_settings_parallel_suffix: None
+) -> Iterator[None]:
+    """Migrate once in a run, not in every process of it. With --reuse-db the databases are there already."""
+    if pytestconfig.getoption("--reuse-db"):
+        yield
+        return
+    with template.tests_begin_with_a_copy():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.support import template
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,8 +43,7 @@ class LiveServer:
 
     def __enter__(self) -> LiveServer:
         self._stores()
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        (self.var / "static").symlink_to(template.static_files(), target_is_directory=True)
         self.start_web()
         if self.with_worker:
             self.start_worker()
@@ -59,6 +60,7 @@ class LiveServer:
             self._undo.enter_context(self._database())
         else:
             self.env.pop("DATABASE_URL", None)
+            template.copy_sqlite(self.var / "promptlab.sqlite3")
         self.env["REDIS_PREFIX"] = f"flow{self.port}"
         self.env["SECRET_KEY"] = "a secret of this test alone, long enough to pass the checks"
         if not self.env.get("REDIS_URL"):
@@ -77,7 +79,7 @@ class LiveServer:
         url = self.env["DATABASE_URL"]
         name = f"promptlab_flow_{self.port}"
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.postgres_template()}"')
         self.env["DATABASE_URL"] = url.rsplit("/", 1)[0] + f"/{name}"
         try:
             yield
