@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Substr
+from django.db.models import F, OuterRef, Subquery, Window
+from django.db.models.functions import RowNumber, Substr
 from django.urls import reverse
 
 from experiments.dashboards import answers
@@ -30,9 +28,12 @@ def disliked(principal: Principal, experiment: Experiment) -> list[Disliked]:
     said = Feedback.objects.filter(team=experiment.team_id, value=-1).exclude(comment="")
     newest = said.order_by("-id").values("pk")[:LOOKED_AT]
     kept = Privacy.objects.filter(team=OuterRef("team"))
-    rows = Feedback.objects.filter(pk__in=newest, message__experiment=experiment).order_by("-id")
+    rows = Feedback.objects.filter(pk__in=newest, message__experiment=experiment)
     shown = (
-        rows.select_related("message")
+        rows.annotate(place=Window(RowNumber(), partition_by=F("message__served_variant"), order_by="-id"))
+        .filter(place__lte=SHOWN_EACH)
+        .order_by("-id")
+        .select_related("message")
         .defer("message__content", "message__variables")
         .annotate(
             excerpt=Substr("message__content", 1, EXCERPT),
@@ -40,12 +41,7 @@ def disliked(principal: Principal, experiment: Experiment) -> list[Disliked]:
             keeps_text=Subquery(kept.values("keeps_text")[:1]),
         )
     )
-    found: dict[int | None, list[Disliked]] = defaultdict(list)
-    for row in shown:
-        of_variant = found[row.message.served_variant_id]
-        if len(of_variant) < SHOWN_EACH:
-            of_variant.append(_shown(row))
-    return [one for of_variant in found.values() for one in of_variant]
+    return [_shown(row) for row in shown]
 
 
 def _shown(row: Feedback) -> Disliked:
