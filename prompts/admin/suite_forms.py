@@ -8,8 +8,10 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.conf.locale import LANG_INFO
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from promptlab_sdk.kernel.language import LANGUAGES
 
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, TeamForm, asks
@@ -27,6 +29,8 @@ from prompts.services.suite_runs import USUAL_ENVIRONMENT, Wanted
 BLANK = "blank_"
 FURTHER = "further"
 LINES = _("One on each line.")
+NATIVE = {code: LANG_INFO[code.replace("zh", "zh-hans")]["name_local"] for code in LANGUAGES}
+"""How each language calls itself."""
 
 
 NAMES = {
@@ -38,6 +42,7 @@ NAMES = {
     "json_schema": _("It is JSON of a schema"),
     "structure": _("It is JSON with these keys"),
     "length": _("So long"),
+    "language": _("It is in the language"),
     "latency": _("Took at most (ms)"),
     "cost": _("Cost at most (US dollars)"),
     "similarity": _("Letters like the expected answer"),
@@ -75,6 +80,12 @@ class ChecksForm(HouseForm):
         min_value=1,
         max_value=100,
         help_text=_("It compares letters, not meaning."),
+    )
+    language = forms.ChoiceField(
+        label=_("It is in the language"),
+        required=False,
+        choices=[("", "–"), *((code, NATIVE[code]) for code in LANGUAGES)],
+        help_text=_("A very short answer cannot be told, and counts as missing."),
     )
     is_json = forms.BooleanField(label=_("It is JSON"), required=False)
     judge = forms.CharField(
@@ -119,6 +130,8 @@ class ChecksForm(HouseForm):
             found.append({"kind": "length", "options": {"most": filled["most"]}})
         if filled["alike"]:
             found.append({"kind": "similarity", "options": {"least": filled["alike"] / 100}})
+        if filled["language"]:
+            found.append({"kind": "language", "options": {"language": filled["language"]}})
         if filled["is_json"]:
             found.append({"kind": "is_json"})
         if filled["judge"]:
@@ -151,6 +164,7 @@ def _field_values(check: Check) -> dict[str, Any] | None:
         "not_contains": {"not_contains": "\n".join(options.get("values", ()))},
         "length": {"most": options.get("most")},
         "similarity": {"alike": round(100 * options.get("least", 0))},
+        "language": {"language": options.get("language")},
         "is_json": {"is_json": True},
         "judge": {"judge": options.get("prompt"), "rubric": options.get("rubric")},
     }
@@ -160,6 +174,7 @@ def _field_values(check: Check) -> dict[str, Any] | None:
         "not_contains": {"values": options.get("values")},
         "length": {"most": options.get("most")},
         "similarity": {"least": round(options.get("least", 0), 2)},
+        "language": {"language": options.get("language")},
         "is_json": {},
         "judge": {"prompt": options.get("prompt"), "rubric": options.get("rubric")},
     }

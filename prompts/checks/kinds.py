@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from promptlab_sdk.kernel.language import LANGUAGES
+
 from promptlab.lib.errors import FieldProblem, Invalid
 
 MAX_TEXT: Final = 20_000
@@ -104,6 +106,10 @@ def _unit(value: Any) -> str:
     return "" if value in UNITS else f"It is one of {', '.join(UNITS)}."
 
 
+def _language(value: Any) -> str:
+    return "" if value in LANGUAGES else f"It is one of {', '.join(LANGUAGES)}."
+
+
 def _object(value: Any) -> str:
     return "" if isinstance(value, Mapping) else "It is an object."
 
@@ -140,6 +146,7 @@ KINDS: Final[Mapping[str, Mapping[str, Option]]] = {
         "most": Option(_whole, default=None),
         "unit": Option(_unit, default="characters"),
     },
+    "language": {"language": Option(_language)},
     "latency": {"most_ms": Option(_whole)},
     "cost": {"most_usd": Option(_money)},
     "similarity": {"least": Option(_share, default=0.8), "value": _value},
@@ -156,6 +163,6 @@ KINDS: Final[Mapping[str, Mapping[str, Option]]] = {
         "model": Option(_text(100, empty=True), default=""),
     },
 }
-"""Each kind with its options. There is no check of the language: nothing at hand tells one surely from a sentence."""
+"""Each kind with its options."""
 ASKED: Final[Mapping[str, int]] = {"judge": 1, "preferred": 2}
 """The kinds that a model decides, with how often it is asked for one."""

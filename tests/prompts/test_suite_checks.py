@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from promptlab_sdk.kernel.language import LANGUAGES, language_of
 
 from promptlab.lib.errors import Invalid
 from prompts import checks
@@ -57,6 +58,41 @@ def test_a_check_says(kind: str, options: dict[str, Any], text: str, passed: boo
     outcome = checks.decide(kind, checks.checked(kind, options), answer, limit_s=20)
     assert outcome.passed is passed, outcome
     assert passed or outcome.detail
+
+
+SENTENCES = {
+    "en": "Thank you for your message. The refund was sent to you, and it will be there in three days.",
+    "es": "Gracias por su mensaje. El reembolso está en camino y se lo enviamos a la cuenta de los pagos.",
+    "fr": "Merci pour votre message. Le remboursement est en route et vous le verrez dans les trois jours.",
+    "de": "Danke für Ihre Nachricht. Die Erstattung ist unterwegs und wird in drei Tagen auf dem Konto sein.",
+    "it": "Grazie per il messaggio. Il rimborso è in arrivo e non serve altro per la sua richiesta, che è chiusa.",
+    "pt": "Obrigado pela mensagem. O reembolso não demora e você pode ver os detalhes com o número da compra.",
+    "nl": "Dank u voor het bericht. De terugbetaling is onderweg en wordt op uw rekening gezet, maar niet vandaag.",
+    "pl": "Zwrot jest w drodze i nie musi pan nic robić, ale to może potrwać do trzech dni, jak zawsze.",
+    "sv": "Tack för ditt brev. Pengarna är på väg och det tar inte mer än tre dagar att få dem till kontot.",
+    "ru": "Деньги уже отправлены, они придут через три дня.",
+    "ja": "返金は三日以内に届きます。",
+    "zh": "退款将在三天内到账。",
+    "ko": "환불은 삼일 안에 도착합니다.",
+    "ar": "سيصل المبلغ خلال ثلاثة أيام",
+    "he": "ההחזר יגיע תוך שלושה ימים",
+    "el": "Τα χρήματα θα φτάσουν σε τρεις ημέρες.",
+    "th": "เงินคืนจะถึงภายในสามวัน",
+}
+
+
+def test_a_language_is_told_where_its_words_or_letters_tell_it() -> None:
+    assert {code: language_of(text) for code, text in SENTENCES.items()} == {code: code for code in LANGUAGES}
+    for other in (code for code in LANGUAGES if code != "es"):
+        outcome = checks.decide("language", {"language": "es"}, Answer(SENTENCES[other]))
+        assert (outcome.passed, outcome.detail) == (False, f"The answer is in {other}.")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "42", "OK.", "Madrid", "Хата біля річки, її видно.", f"{SENTENCES['en']} {SENTENCES['de']}"]
+)
+def test_a_language_that_nobody_can_tell_is_undecided(text: str) -> None:
+    assert checks.decide("language", {"language": "en"}, Answer(text)).passed is None
 
 
 def test_options_that_were_checked_can_be_checked_again() -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Final, Protocol
 
+from promptlab_sdk.kernel.language import language_of
+
 MAX_SHOWN: Final = 200
 
 
@@ -136,6 +138,13 @@ def _similarity(options: Mapping[str, Any], answer: Answer) -> Outcome:
     return Outcome(passed, "" if passed else f"Alike to {ratio:.2f}, at least {options['least']} is asked for.", ratio)
 
 
+def _language(options: Mapping[str, Any], answer: Answer) -> Outcome:
+    found = language_of(answer.text)
+    if found is None:
+        return Outcome(None, "Nobody can tell for sure which language the answer is in.")
+    return Outcome(found == options["language"], "" if found == options["language"] else f"The answer is in {found}.")
+
+
 def _wanted(options: Mapping[str, Any], answer: Answer) -> str:
     value = options["value"]
     return answer.expected if value is None else str(value)
@@ -193,6 +202,7 @@ _DECIDERS: Final[Mapping[str, Callable[[Mapping[str, Any], Answer], Outcome]]] =
     "is_json": _is_json,
     "structure": _structure,
     "length": _length,
+    "language": _language,
     "latency": _latency,
     "cost": _cost,
     "similarity": _similarity,
