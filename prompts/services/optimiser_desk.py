@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from decimal import Decimal
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -22,19 +22,13 @@ from promptlab.lib.logs import get_logger
 from promptlab.llm import pricing
 from promptlab.llm.ceiling import worst_case
 from prompts.models import OptimiserCall, OptimiserRun
-from prompts.services.running import BROKE, WATCH_S, Gone, Hold, NoRoom
+from prompts.services.running import BROKE, SLICE_S, WATCH_S, Gone, Hold, NoRoom, SliceOver
 from prompts.services.suite_caller import Caller
 
 log = get_logger(__name__)
-SLICE_S: Final = 300.0
-"""After so long a worker hands the run on, so that it can be stopped in between."""
 CallState = OptimiserCall.State
 Wanted = tuple[str, llm.CompletionRequest]
 """(key, question)"""
-
-
-class SliceOver(Exception):
-    """The run has been worked on for long enough here: another worker goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ LEASE: Final = timedelta(seconds=15)
 RENEW_S: Final = 3.0
 WATCH_S: Final = 0.5
 """How often somebody's cancelling is looked for."""
+SLICE_S: Final = 300.0
+"""After so long a worker hands the run on, so that it can be stopped in between."""
 BROKE: Final = "Something unexpected happened. The log says more."
 
 
@@ -32,6 +34,10 @@ class NoRoom(Exception):
     """The run may not make another call: its budget, or the number of its calls, is used up."""
 
     sentence = gettext_noop("The budget has no room for the next call. Raise it to go on.")
+
+
+class SliceOver(Exception):
+    """The run has been worked on for long enough here: another worker goes on with it."""
 
 
 @dataclass
@@ -68,12 +74,15 @@ class Hold:
 
     def settle(self, most: int, cost_usd: Decimal | None) -> None:
         """Count what a call cost, None for nobody knows: then it counts as the most it can have cost. Raises Gone."""
-        spent = most if cost_usd is None else nano_of(cost_usd)
+        self.count(most, most if cost_usd is None else nano_of(cost_usd), unpriced=int(cost_usd is None))
+
+    def count(self, reserved: int, spent: int, *, unpriced: int = 0) -> None:
+        """Count what several calls cost for which so much was reserved. Raises Gone."""
         mine = self.rows.filter(pk=self.run_id, lease=self.lease)
         if not mine.update(
-            reserved_nanousd=F("reserved_nanousd") - most,
+            reserved_nanousd=F("reserved_nanousd") - reserved,
             spent_nanousd=F("spent_nanousd") + spent,
-            unpriced_calls=F("unpriced_calls") + int(cost_usd is None),
+            unpriced_calls=F("unpriced_calls") + unpriced,
         ):
             raise Gone
 

@@ -18,6 +18,7 @@ from promptlab.llm.providers import scripted
 from prompts.errors import NothingToSave, PlaceholdersDiffer, RunOver, SuggestionDecided, UnknownGoal
 from prompts.models import OptimiserCall, OptimiserRun, Prompt, Suggestion, Version
 from prompts.services import authoring, goals, optimiser_desk, optimiser_work, optimising, suggesting
+from prompts.services.running import Hold
 from prompts.services.suggesting import Wanted
 from tests.prompts.test_suite_runs import priced
 from tests.support.make import make_live, make_prompt, make_version, newest
@@ -257,7 +258,7 @@ def test_what_was_under_way_is_lost_counted_and_not_asked_again(version: Version
 def test_cancelling_breaks_off_the_call(version: Version) -> None:
     run = make_suggestion(version, works=False)
     with scripted.use(scripted.Reply(("x",), delay_s=600), name=MODEL) as model:
-        looks = optimiser_work.Hold.look
+        looks = Hold.look
 
         def cancelled(hold: Any) -> None:
             if model.requests and OptimiserRun.objects.get(pk=run.pk).is_open:
@@ -265,7 +266,7 @@ def test_cancelling_breaks_off_the_call(version: Version) -> None:
             looks(hold)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(optimiser_work.Hold, "look", cancelled)
+            patch.setattr(Hold, "look", cancelled)
             optimiser_work.work_on(run.pk)
         assert model.abandoned == 1
     run.refresh_from_db()

@@ -23,7 +23,8 @@ from promptlab.llm.types import CompletionRequest
 from prompts import comparing
 from prompts.errors import RunOver, SnippetNotLive, SuiteNotReady
 from prompts.models import SuiteResult, SuiteRun
-from prompts.services import suite_runs, suites, testing
+from prompts.services import running, suite_runs, suites, testing
+from prompts.services.running import Hold
 from prompts.services.suite_runs import Wanted
 from tests.support.make import make_live, make_model, make_prompt, make_provider, make_version, newest
 from tests.support.suites import MODEL, answering, make_run, make_suite
@@ -169,15 +170,15 @@ def test_cancelling_ends_calls_and_rows(team: Team) -> None:
     suite = make_suite(team, *({} for _ in range(30)))
     run = make_run(suite, newest(make_prompt(team)), works=False)
     with scripted.use(scripted.Reply(("good",), delay_s=600), name=MODEL, repeats=True) as model:
-        looks = testing._Work._look
+        looks = Hold.look
 
-        def cancelled(work: Any) -> None:
+        def cancelled(hold: Hold) -> None:
             if len(model.requests) == 8 and SuiteRun.objects.get(pk=run.pk).is_open:
                 suite_runs.cancel_run(SYSTEM, run)
-            looks(work)
+            looks(hold)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(testing._Work, "_look", cancelled)
+            patch.setattr(Hold, "look", cancelled)
             testing.work_on(run.pk)
         assert model.abandoned == 8
     run.refresh_from_db()
@@ -208,7 +209,7 @@ def test_a_run_that_somebody_took_over_is_left_alone(team: Team) -> None:
         patch.setattr(
             testing._Work, "_settle", lambda work, done: SuiteRun.objects.filter(pk=run.pk).update(lease="another")
         )
-        patch.setattr(testing, "WATCH_S", 0.0)
+        patch.setattr(running, "WATCH_S", 0.0)
         testing.work_on(run.pk)
     run.refresh_from_db()
     assert run.lease == "another" and run.state == "running" and states(run) == ["asked", "asked"]
