@@ -22,6 +22,7 @@ from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, act
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct, fmt_range
 from promptlab.templatetags.promptlab import when
+from prompts.admin.run_pages import LOOK_AGAIN_S
 from prompts.models import Version
 
 VERDICTS = {
@@ -150,6 +151,7 @@ class ReplayAdmin(HouseAdmin):
         return self.page(
             request,
             "admin/feedback/replay.html",
+            look_again_s=LOOK_AGAIN_S if thing.run.is_open else 0,
             title=str(thing),
             facts=facts,
             actions=actions if may_write else [],

@@ -14,15 +14,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from feedback.services import evolving
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, link, sent
+from promptlab.accounts.access import Principal
+from promptlab.accounts.modeladmin import HouseForm, TeamFilter, acting, link, sent
 from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import DASH, fmt_money, fmt_pct, fmt_range
-from promptlab.templatetags.promptlab import when
+from prompts.admin.run_pages import WRITE, RunPages
 from prompts.models import OptimiserRun, Search, Suggestion, Suite, Version
 from prompts.services import optimising, suggesting
 from prompts.services.searching import MOST_CALLS, SearchWanted
 
-WRITE = "prompt.write"
 ENDED = {
     "perfect": _("All cases that were searched pass."),
     "idle": _("Nothing got better any more."),
@@ -61,12 +61,12 @@ class SearchForm(HouseForm):
 
 
 @admin.register(Search)
-class SearchAdmin(HouseAdmin):
+class SearchAdmin(RunPages):
     team_path = "version__prompt__team_id"
     list_title = _("Searches")
     empty_title = _("Nothing was searched yet")
     empty_text = _("Open a version, and have it evolve against a test suite.")
-    list_display = ["what", "state", "spent", "at"]
+    list_display = ["what", "shown_state", "spent", "at"]
     list_display_links = None
     list_filter = [TeamFilter]
     sortable_by = ()
@@ -82,14 +82,10 @@ class SearchAdmin(HouseAdmin):
     def spent(self, run: Search) -> str:
         return f"{fmt_money(run.spent_usd)} / {fmt_money(run.budget_usd)}"
 
-    @admin.display(description=_("When"))
-    def at(self, run: Search) -> str:
-        return when(run.created_at)
-
     def own_urls(self) -> list[Any]:
         return [
             self.own("of/<int:version>/", self.begin_page, "begin"),
-            self.own("<int:pk>/cancel/", self.cancel_page, "cancel"),
+            *self.run_urls(),
             self.own("<int:pk>/save/<int:suggestion>/", self.save_page, "save"),
         ]
 
@@ -135,7 +131,7 @@ class SearchAdmin(HouseAdmin):
         facts = [
             (_("Version"), link(reverse("admin:prompts_version_change", args=[thing.version_id]), thing.version)),
             (_("Test suite"), thing.plan["suite"]),
-            (_("State"), thing.get_state_display()),
+            (_("State"), self.shown_state(thing)),
             (_("Texts proposed"), f"{thing.done}/{thing.total}"),
             (_("Spent"), f"{self.spent(thing)}, {thing.calls}/{thing.max_calls}"),
         ]
@@ -143,20 +139,21 @@ class SearchAdmin(HouseAdmin):
             facts.insert(3, (_("Why it stopped"), thing.reason))
         if "start" in found:
             facts += [
-                (_("How it ended"), ENDED[found["ended"]]),
+                (_("How it ended"), ENDED.get(found["ended"], DASH)),
                 (_("What the version is worth"), _worth(found["start"])),
             ]
             if found["is_start_best"]:
                 facts.append((_("Result"), gettext("Nothing better was found.")))
-        rows = Suggestion.objects.filter(run=thing.pk).select_related("saved_version")
-        return self.page(
+        rows = list(Suggestion.objects.filter(run=thing.pk).select_related("saved_version"))
+        for one in rows:
+            one.run = thing
+        return self.run_page(
             request,
             "admin/feedback/search.html",
+            thing,
             title=gettext("Search from %(version)s") % {"version": thing.version},
             facts=facts,
-            actions=[{"label": _("Cancel…"), "url": self.url("cancel", thing.pk), "kind": ""}]
-            if may_write and thing.is_open
-            else [],
+            actions=self.run_actions(request, thing),
             texts=[
                 {
                     "text": suggesting.readable(suggesting.content_from(one)),
@@ -168,24 +165,14 @@ class SearchAdmin(HouseAdmin):
             ],
         )
 
-    def cancel_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what cancelling means; a POST cancels."""
-        run = self.found(request, pk)
-        actor = self.demand(request, WRITE, run)
+    def cancel(self, actor: Principal, run: Any) -> None:
+        optimising.cancel_improvement(actor, run)
 
-        def cancel(filled: dict[str, Any]) -> HttpResponse:
-            optimising.cancel_improvement(actor, OptimiserRun.objects.get(pk=run.pk))
-            return self.said(request, gettext("The search is cancelled."), self.url("change", run.pk))
+    def go_on(self, actor: Principal, run: Any, budget: Any) -> None:
+        optimising.resume_improvement(actor, run, budget_usd=budget)
 
-        return self.confirm(
-            request,
-            cancel,
-            title=_("Cancel the search"),
-            consequences=[_("What is being asked is broken off. What it cost until then counts.")],
-            is_danger=True,
-            submit_label=_("Cancel the search"),
-            cancel_url=self.url("change", run.pk),
-        )
+    def asked_again(self, run: Any) -> Any:
+        return _("What got no answer is asked again.")
 
     def save_page(self, request: HttpRequest, pk: int, suggestion: int) -> HttpResponse:
         """Say what saving means; a POST saves the text as the next version, where review and launches go on from."""

@@ -11,14 +11,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link, sent
 from promptlab.lib.formats import fmt_money, fmt_pct
 from promptlab.templatetags.promptlab import when
 from prompts import diff
 from prompts.admin.optimise_forms import DecideForm, OptimiseForm
+from prompts.admin.run_pages import RunPages, spent_of
 from prompts.admin.shown import crumbs, page_of, version_label
-from prompts.admin.suite_runs import GoOnForm, spent_of
-from prompts.admin.suites import KINDS, state_badge
+from prompts.admin.suites import KINDS
 from prompts.errors import PlaceholdersDiffer
 from prompts.meta_prompts import GOALS
 from prompts.models import OptimiserRun, Suggestion, Version
@@ -112,7 +113,7 @@ class OptimisePages(HouseAdmin):
 
 
 @admin.register(OptimiserRun)
-class OptimiserRunAdmin(HouseAdmin):
+class OptimiserRunAdmin(RunPages):
     team_path = "version__prompt__team_id"
     list_title = _("Suggested texts")
     empty_title = _("No model was asked for a better text yet")
@@ -134,19 +135,8 @@ class OptimiserRunAdmin(HouseAdmin):
     def shown_goal(self, run: OptimiserRun) -> str:
         return goal_title(run)
 
-    @admin.display(description=_("State"))
-    def shown_state(self, run: OptimiserRun) -> SafeString:
-        return state_badge(run.state, run.get_state_display())
-
-    @admin.display(description=_("When"))
-    def at(self, run: OptimiserRun) -> str:
-        return when(run.created_at)
-
     def own_urls(self) -> list[Any]:
-        return [
-            self.own("<int:pk>/cancel/", self.cancel_page, "cancel"),
-            self.own("<int:pk>/go-on/", self.go_on_page, "go_on"),
-        ]
+        return self.run_urls()
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
         """Show how far a run is, and what it suggested beside the text; a POST takes or leaves the suggestion."""
@@ -167,9 +157,10 @@ class OptimiserRunAdmin(HouseAdmin):
             saved = self._saved(request, open_one, form)
             if saved is not None:
                 return saved
-        return self.page(
+        return self.run_page(
             request,
             "admin/prompts/optimiser_run.html",
+            thing,
             title=str(thing),
             facts=self._facts(thing),
             actions=self._actions(request, thing, may_write),
@@ -197,47 +188,14 @@ class OptimiserRunAdmin(HouseAdmin):
 
         return self.submitted(request, form, save)
 
-    def cancel_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what cancelling means; a POST cancels."""
-        run = self.found(request, pk)
-        actor = self.demand(request, "prompt.write", run)
+    def cancel(self, actor: Principal, run: Any) -> None:
+        optimising.cancel_improvement(actor, run)
 
-        def cancel(filled: dict[str, Any]) -> HttpResponse:
-            optimising.cancel_improvement(actor, run)
-            return self.said(request, gettext("It is cancelled."), self.url("change", run.pk))
+    def go_on(self, actor: Principal, run: Any, budget: Any) -> None:
+        optimising.resume_improvement(actor, run, budget_usd=budget)
 
-        return self.confirm(
-            request,
-            cancel,
-            title=_("Cancel %(run)s") % {"run": run},
-            consequences=[
-                _("What is being asked is broken off. What it cost until then counts."),
-                _("It does not go on afterwards. Ask again."),
-            ],
-            is_danger=True,
-            submit_label=_("Cancel the work"),
-            cancel_url=self.url("change", run.pk),
-        )
-
-    def go_on_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what is asked again; a POST goes on."""
-        run = self.found(request, pk)
-        actor = self.demand(request, "prompt.write", run)
-        form = GoOnForm(sent(request), initial={"budget": run.budget_usd.normalize()})
-
-        def go_on(filled: dict[str, Any]) -> HttpResponse:
-            optimising.resume_improvement(actor, run, budget_usd=filled["budget"])
-            return self.said(request, gettext("It goes on."), self.url("change", run.pk))
-
-        return self.confirm(
-            request,
-            go_on,
-            form=form,
-            title=_("Go on with %(run)s") % {"run": run},
-            consequences=[_("What got no answer is asked again."), _("What was lost is paid for twice.")],
-            submit_label=_("Go on"),
-            cancel_url=self.url("change", run.pk),
-        )
+    def asked_again(self, run: Any) -> Any:
+        return _("What got no answer is asked again.")
 
     def _facts(self, run: OptimiserRun) -> list[tuple[Any, Any]]:
         facts = [
@@ -256,14 +214,13 @@ class OptimiserRunAdmin(HouseAdmin):
         return facts
 
     def _actions(self, request: HttpRequest, run: OptimiserRun, may_write: bool) -> list[dict[str, Any]]:
-        if not may_write:
-            return []
-        if run.is_open:
-            here = {"label": _("Look again"), "url": self.url("change", run.pk), "kind": "primary"}
-            return [here, {"label": _("Cancel…"), "url": self.url("cancel", run.pk), "kind": ""}]
-        again = {"label": _("Ask again"), "url": page_of("prompt_optimise", run.version.prompt_id), "kind": ""}
-        go_on = {"label": _("Go on…"), "url": self.url("go_on", run.pk), "kind": ""}
-        return [go_on, again] if run.state == State.STOPPED else [again]
+        actions = self.run_actions(request, run)
+        if run.is_open or not may_write:
+            return actions
+        return [
+            *actions,
+            {"label": _("Ask again"), "url": page_of("prompt_optimise", run.version.prompt_id), "kind": ""},
+        ]
 
     def _shown(self, one: Suggestion, form: DecideForm | None) -> dict[str, Any]:
         text = readable(content_from(one)) if one.text or one.messages else ""

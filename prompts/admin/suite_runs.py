@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -14,37 +12,26 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, link, sent
+from promptlab.accounts.access import Principal
+from promptlab.accounts.modeladmin import TeamFilter, acting, link
 from promptlab.lib.formats import fmt_money, fmt_ms, fmt_pct, fmt_range
 from promptlab.templatetags.promptlab import when
 from prompts import comparing
+from prompts.admin.run_pages import RunPages, spent_of
 from prompts.admin.shown import page_of, version_label
 from prompts.admin.suites import state_badge
 from prompts.comparing import Change, Comparison, Tally
 from prompts.models import SuiteResult, SuiteRun
-from prompts.models.running import Run
 from prompts.services import suite_runs
 
 RESULTS_ON_A_PAGE = 50
 MOST_OTHERS = 50
 State = SuiteRun.State
 FLIPS = {"pass_to_fail": ("bad", _("Passed until now")), "fail_to_pass": ("ok", _("Passes now"))}
-LOOK_AGAIN_S = 3
-"""A page looks again this often while a run is under way; later, as often as `LOOK_LATER_S`."""
-LOOK_LATER_S = 60
-
-
-class GoOnForm(HouseForm):
-    """What the run may cost from now on."""
-
-    named = {"budget_usd": "budget"}
-    budget = forms.DecimalField(
-        label=_("It may cost at most, in dollars"), min_value=0, max_value=1_000_000, max_digits=12, decimal_places=4
-    )
 
 
 @admin.register(SuiteRun)
-class SuiteRunAdmin(HouseAdmin):
+class SuiteRunAdmin(RunPages):
     team_path = "suite__team_id"
     list_title = _("Runs of test suites")
     empty_title = _("Nothing was run yet")
@@ -62,10 +49,6 @@ class SuiteRunAdmin(HouseAdmin):
     def what(self, run: SuiteRun) -> SafeString:
         return link(self.url("change", run.pk), run)
 
-    @admin.display(description=_("State"))
-    def shown_state(self, run: SuiteRun) -> SafeString:
-        return state_badge(run.state, run.get_state_display())
-
     @admin.display(description=_("Passed"))
     def came_to(self, run: Any) -> str:
         return f"{run.passed}/{run.total}"
@@ -74,14 +57,9 @@ class SuiteRunAdmin(HouseAdmin):
     def models(self, run: SuiteRun) -> str:
         return ", ".join(run.asked_models)
 
-    @admin.display(description=_("When"))
-    def at(self, run: SuiteRun) -> str:
-        return when(run.created_at)
-
     def own_urls(self) -> list[Any]:
         return [
-            self.own("<int:pk>/cancel/", self.cancel_page, "cancel"),
-            self.own("<int:pk>/go-on/", self.go_on_page, "go_on"),
+            *self.run_urls(),
             self.own("<int:pk>/compare/<int:other>/", self.compare_page, "compare"),
         ]
 
@@ -105,13 +83,13 @@ class SuiteRunAdmin(HouseAdmin):
             facts.insert(3, (_("Why it stopped"), thing.reason))
         if noise is not None:
             facts.append((_("Noise"), _noise(noise)))
-        return self.page(
+        return self.run_page(
             request,
             "admin/prompts/suite_run.html",
+            thing,
             title=str(thing),
             facts=facts,
-            look_again_s=LOOK_AGAIN_S if thing.is_open else LOOK_LATER_S,
-            actions=self._actions(request, thing),
+            actions=self.run_actions(request, thing),
             shares=[_share(one) for one in comparing.shares(thing)],
             rows=[_result(one) for one in page],
             page=page,
@@ -143,74 +121,26 @@ class SuiteRunAdmin(HouseAdmin):
             breadcrumbs=[self.list_crumb(), {"label": str(run), "url": self.url("change", run.pk)}],
         )
 
-    def cancel_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what cancelling means; a POST cancels."""
-        run = self.found(request, pk)
-        actor = self.demand(request, "prompt.write", run)
+    def cancel(self, actor: Principal, run: Any) -> None:
+        suite_runs.cancel_run(actor, run)
 
-        def cancel(filled: dict[str, Any]) -> HttpResponse:
-            suite_runs.cancel_run(actor, run)
-            return self.said(request, gettext("The run is cancelled."), self.url("change", run.pk))
+    def go_on(self, actor: Principal, run: Any, budget: Any) -> None:
+        suite_runs.resume_run(actor, run, budget_usd=budget)
 
-        return self.confirm(
-            request,
-            cancel,
-            title=_("Cancel %(run)s") % {"run": run},
-            consequences=[
-                _("What is being asked is broken off. What it cost until then counts."),
-                _("A cancelled run does not go on. Begin another one."),
-            ],
-            is_danger=True,
-            submit_label=_("Cancel the run"),
-            cancel_url=self.url("change", run.pk),
-        )
-
-    def go_on_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Say what is asked again; a POST goes on."""
-        run = self.found(request, pk)
-        actor = self.demand(request, "prompt.write", run)
-        form = GoOnForm(sent(request), initial={"budget": run.budget_usd.quantize(Decimal("0.01"))})
-
-        def go_on(filled: dict[str, Any]) -> HttpResponse:
-            suite_runs.resume_run(actor, run, budget_usd=filled["budget"])
-            return self.said(request, gettext("The run goes on."), self.url("change", run.pk))
-
+    def asked_again(self, run: Any) -> str:
         left = run.errors + run.lost + run.total - run.done
-        told = ngettext("%(count)s answer is asked for.", "%(count)s answers are asked for.", left) % {"count": left}
-        return self.confirm(
-            request,
-            go_on,
-            form=form,
-            title=_("Go on with %(run)s") % {"run": run},
-            consequences=[told, _("What was lost is paid for twice.")],
-            submit_label=_("Go on"),
-            cancel_url=self.url("change", run.pk),
-        )
+        return ngettext("%(count)s answer is asked for.", "%(count)s answers are asked for.", left) % {"count": left}
 
-    def _actions(self, request: HttpRequest, run: Any) -> list[dict[str, Any]]:
-        if not self.may(request, "prompt.write", run):
-            return []
-        if run.is_open:
-            return [{"label": _("Cancel…"), "url": self.url("cancel", run.pk), "kind": ""}]
-        left = run.errors or run.lost or run.done < run.total
-        if run.state == State.CANCELLED or not left:
-            return []
-        return [{"label": _("Ask again…"), "url": self.url("go_on", run.pk), "kind": ""}]
+    def may_go_on(self, run: Any) -> bool:
+        return run.state != State.CANCELLED and bool(run.errors or run.lost or run.done < run.total)
+
+    @property
+    def again_label(self) -> Any:
+        return _("Ask again…")
 
 
 def _run_label(run: SuiteRun) -> str:
     return f"{version_label(run.version)}, {', '.join(run.asked_models)}"
-
-
-def spent_of(run: Run) -> str:
-    """Return what a run cost, of what it may cost."""
-    said = gettext("%(spent)s of %(budget)s, %(calls)s calls") % {
-        "spent": fmt_money(run.spent_usd),
-        "budget": fmt_money(run.budget_usd),
-        "calls": run.calls,
-    }
-    without = gettext("%(calls)s of unknown price") % {"calls": run.unpriced_calls}
-    return f"{said}, {without}" if run.unpriced_calls else said
 
 
 def _noise(noise: Comparison) -> str:

@@ -7,6 +7,8 @@ function liveFragment(box) {
   const url = new URL(box.dataset.url, location.href);
   if (url.origin !== location.origin) return;
   const every = () => Number(box.dataset.every || 15) * 1000 * (navigator.connection?.saveData ? 4 : 1);
+  // 0: what is shown is over, and does not change by itself.
+  if (box.dataset.every === "0") return;
   let pause = every();
   let timer = 0;
 
@@ -18,7 +20,11 @@ function liveFragment(box) {
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
       box.classList.toggle("late", !page);
       // Looked at again: someone may have opened or selected something while the answer was on its way.
-      if (page && !isInUse(box)) replaceContent(box, page);
+      if (page && !isInUse(box)) {
+        // It has come to its end: the buttons around it are other ones now, too.
+        if (page.querySelector('[data-behaviour~="live-fragment"]')?.dataset.every === "0") return location.reload();
+        replaceContent(box, page);
+      }
       if (page) pause = every();
     }
     timer = setTimeout(refresh, pause);
