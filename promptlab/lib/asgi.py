@@ -21,7 +21,7 @@ from django.db import InterfaceError, OperationalError
 from promptlab.lib import cors, jsonbody, logs, problem, sse, tracing
 from promptlab.lib.departure import AsyncGeneratorStep, ClientGone, Departure, Receive
 from promptlab.lib.errors import DomainError, Invalid, TooLarge, Unavailable
-from promptlab.lib.line import Line, Send, send_part
+from promptlab.lib.line import Last, Line, Send, send_part
 from promptlab.lib.stopping import stopping
 
 log = logs.get_logger(__name__)
@@ -104,16 +104,30 @@ class Parts:
 
 @dataclass(slots=True)
 class EventStream:
-    """An answer that goes on: `events` yields framed events. It is closed when it ends and when the caller hangs up.
+    """An answer that goes on: `events` yields framed events, or what `frame` makes them of; `first` came before the rest.
 
-    `on_close` is awaited after that, always: also when nothing of the stream could be sent. `ping` is sent whenever
-    nothing else was for `PING_S`.
+    It is closed when it ends, after bytes that are `Last`, and when the caller hangs up. `on_close` is awaited after that,
+    always: also when nothing of the stream could be sent. `ping` is sent whenever nothing else was for `PING_S`.
     """
 
-    events: AsyncGenerator[bytes]
+    events: AsyncGenerator[Any]
     headers: Mapping[str, str] = field(default_factory=dict)
     on_close: Callable[[], Awaitable[None]] | None = None
     ping: bytes = b""
+    first: Any = None
+    frame: Callable[[Any], bytes] | None = None
+
+    async def send_to(self, line: Line) -> None:
+        """Send all of it."""
+        if self.first is not None:
+            await line.send(self._framed(self.first))
+        while not line.has_ended:
+            event = await anext(self.events, None)
+            await line.send(self._framed(event) if event is not None else Last())
+
+    def _framed(self, event: Any) -> bytes:
+        framed: bytes = self.frame(event) if self.frame is not None else event
+        return framed
 
 
 def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -223,9 +237,10 @@ async def serve(route: Route, params: Mapping[str, str], scope: Scope, receive: 
     client = scope.get("client") or ("", 0)
     request_id = logs.begin(headers.get("x-request-id", ""), address=client[0])
     tracing.note(headers.get("traceparent", ""))
-    request = Request(scope, receive, params, headers)
-    started = time.perf_counter()
     common = {"X-Request-ID": request_id, **cors.headers(headers.get("origin", ""), is_public=route.is_public)}
+    request = Request(scope, receive, params, headers)
+    del headers
+    started = time.perf_counter()
     status = 500
     try:
         answer = await _answer(route, request)
@@ -311,6 +326,7 @@ async def _send_parts(answer: Parts, common: Mapping[str, str], request: Request
 
 async def _send_stream(answer: EventStream, common: Mapping[str, str], request: Request, send: Send) -> None:
     """Send events until they end or the caller hangs up; then the generator is closed, whatever it waits for."""
+    request.headers = {}  # of many streams at once they would take room for nothing
     try:
         await _start(200, _together({**sse.HEADERS, **answer.headers}, common), send)
         await _stream(answer, request, send)
@@ -329,10 +345,8 @@ async def _close(answer: EventStream) -> None:
 async def _stream(answer: EventStream, request: Request, send: Send) -> None:
     line = Line(send, answer.ping, request.departure.leave)
     try:
-        with request.departure.ends():
-            async for event in answer.events:
-                await line.send(event)
-            await send({"type": "http.response.body", "body": b""})
+        with request.departure:
+            await answer.send_to(line)
     finally:
         line.stop()
 

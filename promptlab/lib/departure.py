@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
@@ -28,33 +27,35 @@ class AsyncGeneratorStep(Protocol[T_co]):
 class Departure:
     """Knows when the caller of a request hangs up, and ends what the request's own task does for it.
 
-    One task listens for as long as there is something to end; no other one is made for the work.
+    One task listens for as long as there is something to end; no other one is made for the work. As a context, entered
+    when the body has been read, it raises ClientGone as soon as the caller hangs up.
     """
+
+    __slots__ = ("_cancelled_before", "_is_gone", "_listener", "_receive", "_working")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._listener: asyncio.Task[None] | None = None
         self._working: asyncio.Task[Any] | None = None
         self._is_gone = False
+        self._cancelled_before = 0
 
-    @contextlib.contextmanager
-    def ends(self) -> Iterator[None]:
-        """Raise ClientGone out of the context as soon as the caller hangs up. The body has been read."""
+    def __enter__(self) -> None:
         if self._is_gone:
             raise ClientGone
         if self._listener is None:
             self._listener = asyncio.get_running_loop().create_task(self._listen(), context=Context())
         task = self._working = asyncio.current_task()
         assert task is not None
-        before = task.cancelling()
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._is_gone and task.uncancel() <= before:
+        self._cancelled_before = task.cancelling()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._working = None
+        if self._is_gone and isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            assert task is not None
+            if task.uncancel() <= self._cancelled_before:
                 raise ClientGone from None
-            raise
-        finally:
-            self._working = None
 
     def leave(self) -> None:
         """Take the caller for gone."""
@@ -76,7 +77,7 @@ class Departure:
     async def unless_gone(self, work: Coroutine[Any, Any, T] | AsyncGeneratorStep[T]) -> T:
         """Await `work`; raise ClientGone (and cancel it) as soon as the caller hangs up."""
         try:
-            with self.ends():
+            with self:
                 return await work
         except ClientGone:
             work.close()

@@ -14,8 +14,14 @@ PING_S = 15.0
 """The silence after which a line would be taken for dead by what stands in between."""
 
 
+class Last(bytes):
+    """The last bytes of a stream, which are sent together with its end."""
+
+
 class Line:
     """Where a stream is sent. It knows since when it waits for the caller, or is silent: one timer for all of its parts."""
+
+    __slots__ = ("_is_sending", "_leave", "_loop", "_ping", "_pinging", "_send", "_since", "_timer", "has_ended")
 
     def __init__(self, send: Send, ping: bytes, leave: Callable[[], None]) -> None:
         self._send = send
@@ -23,13 +29,16 @@ class Line:
         self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._is_sending = False
+        self.has_ended = False
         self._since = self._loop.time()
         self._pinging: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(self._wait_s(), self._look)
 
     async def send(self, part: bytes) -> None:
+        """Send a part, and the stream's end with the last one."""
         self._is_sending, self._since = True, self._loop.time()
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        self.has_ended = isinstance(part, Last)
+        await self._send({"type": "http.response.body", "body": part, "more_body": not self.has_ended})
         self._is_sending, self._since = False, self._loop.time()
 
     def stop(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -24,9 +24,14 @@ class Rest:
     route: Route | None = None
     reading: asyncio.Task[Completion | None] | None = None
 
+    @property
+    def may_read_on(self) -> bool:
+        """Whether the answer is billed to its end, whoever still listens."""
+        return self.route is not None and self.route.drains
+
 
 async def kept(
-    events: AsyncGenerator[Delta | Completion, None], rest: Rest, may_read_on: Callable[[], bool]
+    events: AsyncGenerator[Delta | Completion, None], rest: Rest
 ) -> AsyncGenerator[Delta | Completion, None]:
     """Yield the events. When this is closed early they are read on in the background, or closed as well."""
     queue: asyncio.Queue[Delta | Completion | None] = asyncio.Queue()
@@ -37,7 +42,7 @@ async def kept(
         await task
     finally:
         if not task.done():
-            if may_read_on() and len(_reading) < config.current().drains:
+            if rest.may_read_on and len(_reading) < config.current().drains:
                 rest.reading = task
                 _reading.add(task)
                 task.add_done_callback(_ended)

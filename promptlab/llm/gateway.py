@@ -7,122 +7,47 @@ nothing: callers keep the text and the usage.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from promptlab.lib.logs import get_logger
-from promptlab.llm import catalog, config, draining, masking, meters, tokens, toolcalls, tracing
+from promptlab.llm import catalog, config, draining, meters, tokens, toolcalls, tracing
+from promptlab.llm.attempts import Attempt, Call, with_its_text
 from promptlab.llm.draining import Rest
-from promptlab.llm.errors import BadRequest, LLMError, MalformedAnswer, NoRouteLeft
+from promptlab.llm.errors import BadRequest, LLMError, NoRouteLeft
 from promptlab.llm.providers import making
 from promptlab.llm.providers.base import Finish
-from promptlab.llm.resilience import SharedBreaker, breakers, pause_before_retry, within
+from promptlab.llm.resilience import pause_before_retry
 from promptlab.llm.types import (
     PARAMETERS,
     Completion,
     CompletionRequest,
     Delta,
     FinishReason,
-    Json,
     Route,
     Usage,
 )
 
 log = get_logger(__name__)
-MAX_ANSWER_CHARS = 4_000_000
 RETRY_AFTER_S = 5
 """What a caller is told to wait when no provider said how long."""
 LONGEST_HINT_S = 120
 """Callers do not wait longer than this, so a longer hint helps nobody when there is a shorter one."""
 
 
-@dataclass(slots=True)
-class _Try:
-    """One question to one route, for the log."""
-
-    route: Route
-    outcome: str = "cancelled"
-    ms: int = 0
-
-    def fields(self) -> dict[str, object]:
-        return {
-            "provider": self.route.provider,
-            "model": self.route.model,
-            "outcome": self.outcome,
-            "ms": self.ms,
-        }
-
-
-@dataclass
-class _Call:
-    """What is known about a call while it runs. Times are of `time.perf_counter`, `until` is of the loop's clock.
-
-    `sent` is the request as providers get it: with tokens for what `sheet` keeps the values of.
-    """
-
-    request: CompletionRequest
-    sent: CompletionRequest
-    sheet: masking.Sheet
-    routes: Sequence[Route]
-    limits: config.Config
-    until: float
-    rest: Rest
-    span: tracing.Span
-    route: Route
-    started: float = field(default_factory=time.perf_counter)
-    first_token_ms: int | None = None
-    tries: list[_Try] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
-    pieces: list[Json] = field(default_factory=list)
-    chars: int = 0
-    completion: Completion | None = None
-    outcome: str = "cancelled"
-
-    @property
-    def has_begun(self) -> bool:
-        return self.first_token_ms is not None
-
-    @property
-    def may_read_on(self) -> bool:
-        """Whether the answer is billed to its end, whoever still listens."""
-        return self.has_begun and self.route.drains
-
-    def note(self, delta: Delta) -> None:
-        """Keep a piece of the answer. Raises MalformedAnswer when it becomes longer than any answer is."""
-        if self.first_token_ms is None:
-            self.first_token_ms = self.elapsed_ms()
-            self.rest.route = self.route
-        self.parts.append(delta.text)
-        self.pieces.extend(delta.tool_calls)
-        self.chars += len(delta.text) + sum(len(str(piece)) for piece in delta.tool_calls)
-        if self.chars > MAX_ANSWER_CHARS:
-            raise MalformedAnswer()
-
-    def elapsed_ms(self) -> int:
-        return round((time.perf_counter() - self.started) * 1000)
-
-    def left_s(self) -> float:
-        return self.until - asyncio.get_running_loop().time()
-
-
-async def astream(request: CompletionRequest, *, rest: Rest | None = None) -> AsyncGenerator[Delta | Completion, None]:
-    """Yield the answer's deltas, then exactly one `Completion` with the whole text, usage, cost and timing.
+def astream(request: CompletionRequest, *, rest: Rest | None = None) -> AsyncGenerator[Delta | Completion, None]:
+    """Return the answer's deltas, then exactly one `Completion` with the whole text, usage, cost and timing.
 
     Closing the generator, or cancelling the task that waits in it, ends the call at the provider: wrap it in
     `contextlib.aclosing` where the loop may be left early. Where the route says so the answer is read to its end in the
     background instead: `rest` then says how it goes on. Raises LLMError; `partial` tells whether deltas came before.
     """
-    call = await _begin(request, rest or Rest())
-    events = _run(call)
-    if any(route.drains for route in call.routes):
-        events = draining.kept(events, call.rest, lambda: call.may_read_on)
-    async with aclosing(events):
-        async for event in events:
-            yield event
+    rest = rest or Rest()
+    events = _run(request, rest)
+    return draining.kept(events, rest) if any(route.drains for route in request.routes) else events
 
 
 async def acomplete(request: CompletionRequest) -> Completion:
@@ -141,7 +66,7 @@ def complete(request: CompletionRequest) -> Completion:
 
 async def aspent(request: CompletionRequest, route: Route, text: str) -> Completion:
     """Return what an answer that broke off after `text` is taken to have cost: tokens estimated, priced as of now."""
-    asked = replace(request, model=route.model)
+    asked = replace(with_its_text(request, route), model=route.model)
     usage = await asyncio.to_thread(_estimated_usage, asked, text)
     return Completion(
         text=text,
@@ -152,6 +77,7 @@ async def aspent(request: CompletionRequest, route: Route, text: str) -> Complet
         finish_reason=FinishReason.CANCELLED,
         latency_ms=0,
         first_token_ms=None,
+        route_name=route.name,
     )
 
 
@@ -168,7 +94,7 @@ async def _complete_and_close(request: CompletionRequest) -> Completion:
         await aclose()
 
 
-async def _begin(request: CompletionRequest, rest: Rest) -> _Call:
+async def _begin(request: CompletionRequest, rest: Rest) -> Call:
     """Return the call with routes and limits filled in. Raises UnknownModel, BadRequest."""
     limits = config.current()
     routes = tuple(request.routes) or (_route_of_settings(request.model, limits),)
@@ -180,13 +106,12 @@ async def _begin(request: CompletionRequest, rest: Rest) -> _Call:
         raise BadRequest("There is no message to answer.", code="missing_messages")
     if not (request.model and request.routes):
         request = replace(request, model=request.model or routes[0].model, routes=routes)
-    sent, sheet = await masking.amasked(request)
     span = tracing.Span(request)
     if limits.forward_traceparent:
-        request, sent = (replace(one, traceparent=span.traceparent) for one in (request, sent))
+        request = replace(request, traceparent=span.traceparent)
     allowed_s = request.deadline_s or routes[0].deadline_s or limits.deadline_s
     until = asyncio.get_running_loop().time() + allowed_s
-    return _Call(request, sent, sheet, routes, limits, until, rest, span, route=routes[0])
+    return Call(request, routes, limits, until, rest, span, route=routes[0])
 
 
 def _route_of_settings(model: str, limits: config.Config) -> Route:
@@ -203,12 +128,24 @@ def _route_of_settings(model: str, limits: config.Config) -> Route:
     )
 
 
-async def _run(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
+async def _run(request: CompletionRequest, rest: Rest) -> AsyncGenerator[Delta | Completion, None]:
     """Yield the answer, and note how the call ended, however it ends."""
+    call = await _begin(request, rest)
+    order = _Order(call)
     try:
-        async with aclosing(_answer(call)) as events:
-            async for event in events:
-                yield event
+        while call.completion is None:
+            attempt = order.next()
+            try:
+                async with attempt:
+                    async for delta in attempt:
+                        yield delta
+            except LLMError as error:
+                await order.go_on_after(error)
+            else:
+                assert attempt.finish is not None
+                call.completion = await _completion(call, attempt.finish)
+                call.outcome = "ok"
+        yield call.completion
     except LLMError as error:
         error.partial = call.has_begun
         if error.status == 503 and error.is_retryable and error.retry_after_s is None:
@@ -222,21 +159,41 @@ async def _run(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
         _end(call)
 
 
-async def _answer(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
-    """Yield what one route gives; take the next one when it fails before the first token and another may do better."""
-    errors: list[LLMError] = []
-    for route in call.routes:
-        call.route = route
-        try:
-            async with aclosing(_ask(call)) as events:
-                async for event in events:
-                    yield event
+class _Order:
+    """In which order the routes of a call are asked: each twice at most, and nobody else once there is a first token."""
+
+    __slots__ = ("_attempt", "_call", "_errors", "_number", "_place")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._place = 0
+        self._number = 0
+        self._errors: list[LLMError] = []
+        self._attempt: Attempt | None = None
+
+    def next(self) -> Attempt:
+        """Return the next question to ask."""
+        self._call.route = self._call.routes[self._place]
+        self._attempt = Attempt(self._call)
+        if self._number == 0:
+            self._attempt.breaker.retries.fill()
+        self._number += 1
+        return self._attempt
+
+    async def go_on_after(self, error: LLMError) -> None:
+        """Wait until it may be asked again, or pass to the next route; raise what the call ends with if there is none."""
+        call, attempt = self._call, self._attempt
+        assert attempt is not None
+        pause_s = pause_before_retry(error, self._number, call.left_s())
+        if not call.has_begun and pause_s is not None and attempt.breaker.retries.spend():
+            await asyncio.sleep(pause_s)
             return
-        except LLMError as error:
-            errors.append(error)
-            if call.has_begun or isinstance(error, BadRequest) or call.left_s() <= 0:
-                raise
-    raise errors[0] if len(errors) == 1 else _none_left(errors)
+        self._errors.append(error)
+        if call.has_begun or isinstance(error, BadRequest) or call.left_s() <= 0:
+            raise error
+        self._place, self._number = self._place + 1, 0
+        if self._place == len(call.routes):
+            raise error if len(self._errors) == 1 else _none_left(self._errors)
 
 
 def _none_left(errors: Sequence[LLMError]) -> NoRouteLeft:
@@ -246,88 +203,12 @@ def _none_left(errors: Sequence[LLMError]) -> NoRouteLeft:
     return NoRouteLeft(retry_after_s=max(in_reason, default=RETRY_AFTER_S), routes=len(errors))
 
 
-def _own_name(route: Route) -> str:
-    """Return the provider's name with its version: two teams may call theirs the same, and a new key begins anew."""
-    return f"{route.provider}@{route.version}" if route.version else route.provider
-
-
-async def _ask(call: _Call) -> AsyncGenerator[Delta | Completion, None]:
-    """Yield what the route gives; ask it a second time when it fails before the first token and may do better."""
-    breaker = breakers.of(_own_name(call.route), call.route.model)
-    breaker.retries.fill()
-    for attempt in (1, 2):
-        try:
-            async with aclosing(_try(call, breaker)) as events:
-                async for event in events:
-                    yield event
-            return
-        except LLMError as error:
-            pause_s = pause_before_retry(error, attempt, call.left_s())
-            if call.has_begun or pause_s is None or not breaker.retries.spend():
-                raise
-        await asyncio.sleep(pause_s)
-
-
-async def _try(call: _Call, breaker: SharedBreaker) -> AsyncGenerator[Delta | Completion, None]:
-    finish = None
-    with _noted(call):
-        async with breaker.guard() as answering:
-            source = _limited(call, making.named(call.route.kind).astream(_by_route(call)))
-            async with aclosing(masking.restored(source, call.sheet)) as events:
-                async for event in events:
-                    if isinstance(event, Finish):
-                        finish = event
-                        continue
-                    if not call.has_begun:
-                        await answering()
-                    call.note(event)
-                    yield event
-            if finish is None:
-                raise MalformedAnswer()
-    call.completion = await _completion(call, finish)
-    call.outcome = "ok"
-    yield call.completion
-
-
-def _by_route(call: _Call) -> CompletionRequest:
-    """Return the request as the route's provider gets it."""
-    route, sent = call.route, call.sent
-    if len(call.routes) == 1 and sent.model == route.model:
-        return sent
-    return replace(sent, model=route.model, routes=(route,))
-
-
-@contextmanager
-def _noted(call: _Call) -> Iterator[None]:
-    """Note how one try ends."""
-    this, started = _Try(call.route), time.perf_counter()
-    call.tries.append(this)
-    try:
-        yield
-        this.outcome = "ok"
-    except LLMError as error:
-        this.outcome = error.code
-        raise
-    finally:
-        this.ms = round((time.perf_counter() - started) * 1000)
-
-
-def _limited(call: _Call, source: AsyncGenerator[Delta | Finish, None]) -> AsyncGenerator[Delta | Finish, None]:
-    """Return the source with its time limits: the call's own, else the route's, else those of the settings."""
-    route, limits = call.route, call.limits
-    until = call.until
-    if route.deadline_s is not None:
-        until = min(until, asyncio.get_running_loop().time() + route.deadline_s)
-    first_s = call.request.first_token_timeout_s or route.first_token_timeout_s or limits.first_token_timeout_s
-    return within(source, until=until, first_s=first_s, idle_s=limits.idle_timeout_s)
-
-
-async def _completion(call: _Call, finish: Finish) -> Completion:
+async def _completion(call: Call, finish: Finish) -> Completion:
     latency_ms = call.elapsed_ms()
     text = "".join(call.parts)
     usage = finish.usage
     if usage is None:
-        asked = replace(call.request, model=call.route.model)
+        asked = replace(with_its_text(call.request, call.route), model=call.route.model)
         usage = await asyncio.to_thread(_estimated_usage, asked, text)
     return Completion(
         text=text,
@@ -339,6 +220,7 @@ async def _completion(call: _Call, finish: Finish) -> Completion:
         latency_ms=latency_ms,
         first_token_ms=call.first_token_ms,
         tool_calls=toolcalls.assembled(call.pieces),
+        route_name=call.route.name,
     )
 
 
@@ -354,7 +236,7 @@ def _estimated_usage(request: CompletionRequest, text: str) -> Usage:
     return Usage(asked.tokens, answered.tokens, is_estimated=True)
 
 
-def _end(call: _Call) -> None:
+def _end(call: Call) -> None:
     """Write the line of the call, count it, and end its span."""
     done = call.completion
     elapsed_ms = call.elapsed_ms()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from promptlab.llm.errors import LLMError
-from promptlab.llm.finding import Masks, find
-from promptlab.llm.types import ChatMessage, CompletionRequest, Delta, Json
+from promptlab.llm.finding import NOTHING, Masks, find
+from promptlab.llm.types import ChatMessage, CompletionRequest, Delta, Events, Json
 
 LONG = 20_000
 """Characters that take some milliseconds to look through."""
@@ -80,6 +80,10 @@ class Sheet:
         return token
 
 
+EMPTY = Sheet(NOTHING)
+"""Of every call that has no masks: nothing is ever written on it."""
+
+
 def masked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]:
     """Return the request as its provider gets it, and what was replaced. The same request always gives the same."""
     masks = request.masks_in_force
@@ -96,9 +100,9 @@ async def amasked(request: CompletionRequest) -> tuple[CompletionRequest, Sheet]
 
 def masked_messages(messages: Sequence[ChatMessage], masks: Masks) -> tuple[Sequence[ChatMessage], Sheet]:
     """Return the messages with tokens in their texts and in the arguments of their calls, and what was replaced."""
-    sheet = Sheet(masks)
     if not masks:
-        return messages, sheet
+        return messages, EMPTY
+    sheet = Sheet(masks)
     for message in messages:
         sheet.taken.update(_TOKEN.findall(message.content))
         for call in message.tool_calls:
@@ -161,12 +165,12 @@ class _CallFiller:
         return tuple({"index": index, "function": {"arguments": text}} for index, text in held if text)
 
 
-def restored(source: AsyncGenerator[Delta | Event, None], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
+def restored(source: Events[Delta | Event], sheet: Sheet) -> Events[Delta | Event]:
     """Return the answer with the values in place of their tokens; itself where none was replaced."""
     return _restored(source, sheet) if sheet.tokens else source
 
 
-async def _restored(source: AsyncGenerator[Delta | Event, None], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
+async def _restored(source: Events[Delta | Event], sheet: Sheet) -> AsyncGenerator[Delta | Event, None]:
     """Yield the answer with the values in place of their tokens, and nothing else changed.
 
     What is held back comes before whatever ends the answer, also before an error that breaks it off.

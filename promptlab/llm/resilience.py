@@ -12,11 +12,10 @@ import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from promptlab.lib.redis import RedisAway, attempt
 from promptlab.llm import sharing
@@ -38,77 +37,83 @@ RETRIES_PER_CALL = 0.1
 """Second tries come out of a budget that calls fill: of many calls that fail, one in ten is made again."""
 
 
-class _Patience:
-    """How long a task waits for its next event. One timer for a whole stream: it is moved when it rings, not before."""
+class Within(Generic[T]):
+    """The events of a source, but not after silence: `first_s` before the first, `idle_s` between two, `until` at the latest.
 
-    def __init__(self) -> None:
+    `until` is a time of the running loop's clock. One timer serves a whole stream: it is moved when it rings, not before.
+    Whichever task waits may be another one each time. Raises ProviderTimeout, after which the source has ended.
+    """
+
+    __slots__ = (
+        "_cancelled_before",
+        "_idle_s",
+        "_is_over",
+        "_limit",
+        "_loop",
+        "_rings_at",
+        "_source",
+        "_task",
+        "_timer",
+        "_until",
+    )
+
+    def __init__(self, source: AsyncGenerator[T, None], *, until: float, first_s: float, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[Any] | None = None
+        self._source = source
+        self._until, self._idle_s = until, idle_s
+        self._limit: float | None = min(until, self._loop.time() + first_s)
+        self._rings_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._until = self._rings_at = math.inf
+        self._task: asyncio.Task[Any] | None = None
         self._cancelled_before = 0
         self._is_over = False
 
-    def begin(self, until: float) -> None:
-        """Let the running task wait until then. Whichever task it is: a stream may change hands between two events."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._task, self._until, self._cancelled_before = task, until, task.cancelling()
-        if self._timer is None or until < self._rings_at:
-            self._wind()
+    def __aiter__(self) -> Self:
+        return self
 
-    def end(self) -> bool:
-        """Return whether it is over, and whether nobody else ended the task meanwhile."""
-        task, self._task = self._task, None
-        return self._is_over and task is not None and task.uncancel() <= self._cancelled_before
+    async def __anext__(self) -> T:
+        self._begin()
+        try:
+            return await anext(self._source)
+        finally:
+            if self._end():
+                raise ProviderTimeout from None
 
-    def stop(self) -> None:
-        """Ring no more."""
-        self._task = None
+    async def aclose(self) -> None:
+        """End the source, and ring no more."""
         if self._timer is not None:
             self._timer.cancel()
+        await self._source.aclose()
+
+    def _begin(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        limit = self._limit if self._limit is not None else min(self._until, self._loop.time() + self._idle_s)
+        self._task, self._limit, self._cancelled_before = task, limit, task.cancelling()
+        if self._timer is None or limit < self._rings_at:
+            self._wind()
+
+    def _end(self) -> bool:
+        """Return whether it is over, and whether nobody else ended the task meanwhile."""
+        task, self._task, self._limit = self._task, None, None
+        return self._is_over and task is not None and task.uncancel() <= self._cancelled_before
 
     def _wind(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._rings_at = self._until
-        self._timer = self._loop.call_at(self._until, self._ring)
+        assert self._limit is not None
+        self._rings_at = self._limit
+        self._timer = self._loop.call_at(self._limit, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
-        if self._task is None:
+        if self._task is None or self._limit is None:
             return
-        if self._loop.time() < self._until:
+        if self._loop.time() < self._limit:
             self._wind()
             return
         self._is_over = True
         self._task.cancel()
-
-
-async def within(
-    events: AsyncGenerator[T, None], *, until: float, first_s: float, idle_s: float
-) -> AsyncGenerator[T, None]:
-    """Yield the events, but not after silence: `first_s` before the first, `idle_s` between two, `until` at the latest.
-
-    `until` is a time of the running loop's clock. What is given up is closed. Raises ProviderTimeout.
-    """
-    loop, patience = asyncio.get_running_loop(), _Patience()
-    limit = min(until, loop.time() + first_s)
-    try:
-        async with aclosing(events):
-            while True:
-                patience.begin(limit)
-                try:
-                    event = await anext(events)
-                except StopAsyncIteration:
-                    return
-                finally:
-                    if patience.end():
-                        raise ProviderTimeout from None
-                yield event
-                limit = min(until, loop.time() + idle_s)
-    finally:
-        patience.stop()
 
 
 def pause_before_retry(error: LLMError, attempt: int, left_s: float) -> float | None:
@@ -147,15 +152,36 @@ class RetryBudget:
             return True
 
 
-@dataclass(frozen=True, slots=True)
 class Passage:
-    """A call that was let through. To be called at the first token; `is_probe`: it finds out if the provider is back."""
+    """A call on its way through a breaker, which learns from how the context ends. Called at the first token.
 
-    is_probe: bool
-    answering: Callable[[], None]
+    `is_probe`: it finds out if the provider is back. Entering raises ProviderUnavailable, with the seconds to wait, while
+    the breaker is open.
+    """
+
+    __slots__ = ("_breaker", "is_probe")
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+        self.is_probe = False
+
+    def __enter__(self) -> Self:
+        self.is_probe = self._breaker.admit()
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            self._breaker.succeeded()
+        elif not isinstance(error, LLMError):
+            # Cancelled or closed by the caller: that says nothing about the provider.
+            self._breaker.withdraw(is_probe=self.is_probe)
+        elif error.is_retryable:
+            self._breaker.failed()
+        else:
+            self._breaker.succeeded()
 
     def __call__(self) -> None:
-        self.answering()
+        self._breaker.answering()
 
 
 class ProbeTaken(Exception):
@@ -199,32 +225,14 @@ class CircuitBreaker:
 
     def close(self) -> None:
         """Believe another process: the provider answers again."""
-        self._succeeded()
+        self.succeeded()
 
-    @contextmanager
-    def guard(self) -> Iterator[Passage]:
-        """Let one call through and learn from how it ends; what it yields is to be called at the first token.
+    def guard(self) -> Passage:
+        """Return a context that lets one call through; what it yields is to be called at the first token."""
+        return Passage(self)
 
-        Raises ProviderUnavailable, with the seconds to wait, while the breaker is open.
-        """
-        is_probe = self._admit()
-        try:
-            yield Passage(is_probe, self._answering)
-        except LLMError as error:
-            if error.is_retryable:
-                self._failed()
-            else:
-                self._succeeded()
-            raise
-        except BaseException:
-            # Cancelled or closed by the caller: that says nothing about the provider.
-            self._withdraw(is_probe)
-            raise
-        else:
-            self._succeeded()
-
-    def _admit(self) -> bool:
-        """Return whether this call is the one that finds out if the provider is back."""
+    def admit(self) -> bool:
+        """Return whether this call is the one that finds out if the provider is back. Raises ProviderUnavailable."""
         with self._lock:
             if self._opened_at is None:
                 return False
@@ -234,24 +242,27 @@ class CircuitBreaker:
                 return True
         raise _left_alone(left_s)
 
-    def _answering(self) -> None:
+    def answering(self) -> None:
         """Let others in as soon as the probe gets text, however long its answer is; one more failure opens again."""
         with self._lock:
             if self._is_probing:
                 self._opened_at, self._is_probing = None, False
                 self._failures = self._failures_to_open - 1
 
-    def _succeeded(self) -> None:
+    def succeeded(self) -> None:
+        """Close: the provider answers."""
         with self._lock:
             self._failures, self._opened_at, self._is_probing = 0, None, False
 
-    def _failed(self) -> None:
+    def failed(self) -> None:
+        """Count a failure, and open when there were several in a row."""
         with self._lock:
             self._failures += 1
             if self._failures >= self._failures_to_open:
                 self._opened_at, self._is_probing = self._clock(), False
 
-    def _withdraw(self, is_probe: bool) -> None:
+    def withdraw(self, *, is_probe: bool) -> None:
+        """Learn nothing from a call; where it was to find out, the next one may."""
         with self._lock:
             if is_probe:
                 self._is_probing = False
@@ -275,35 +286,11 @@ class SharedBreaker:
         self.was_told = False
         self._next_look_at = -math.inf
 
-    @asynccontextmanager
-    async def guard(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Let one call through and learn from how it ends; what it yields is to be awaited at the first token.
+    def guard(self) -> SharedPassage:
+        """Return a context that lets one call through; what it yields is to be awaited at the first token."""
+        return SharedPassage(self)
 
-        Raises ProviderUnavailable, with the seconds to wait, while the breaker is open.
-        """
-        await self._look()
-        passage: Passage | None = None
-        try:
-            with self.local.guard() as passage:
-                if passage.is_probe:
-                    await self._claim()
-                yield self._answering(passage)
-        except ProbeTaken:
-            passage = None
-            raise _left_alone(LOOK_S) from None
-        finally:
-            if passage is not None:
-                await self._tell(passage)
-
-    def _answering(self, passage: Passage) -> Callable[[], Awaitable[None]]:
-        async def answering() -> None:
-            passage()
-            if passage.is_probe:
-                await self._tell_closed()
-
-        return answering
-
-    async def _look(self) -> None:
+    async def look(self) -> None:
         """Ask what others know, now and then. One call asks, those beside it go on with what is known."""
         now = time.monotonic()
         if now < self._next_look_at:
@@ -317,13 +304,13 @@ class SharedBreaker:
                 self.local.open_for(left_s)
             self.was_told = left_s is not None
 
-    async def _claim(self) -> None:
+    async def claim(self) -> None:
         """Raises ProbeTaken when another process tries already. Without Redis each process tries for itself."""
         with suppress(RedisAway):
             if not await sharing.claim_probe(self.provider, self.model):
                 raise ProbeTaken
 
-    async def _tell(self, passage: Passage) -> None:
+    async def tell(self, passage: Passage) -> None:
         """Tell the others what this call has changed: opened, closed, or left the trying to somebody else."""
         state = self.local.state
         with suppress(RedisAway):
@@ -331,14 +318,53 @@ class SharedBreaker:
                 await sharing.tell_opened(self.provider, self.model, OPEN_S)
                 self.was_told = True
             elif state == "closed" and self.was_told:
-                await self._tell_closed()
+                await self.tell_closed()
             elif passage.is_probe:
                 await sharing.end_probe(self.provider, self.model)
 
-    async def _tell_closed(self) -> None:
+    async def tell_closed(self) -> None:
         self.was_told = False
         with suppress(RedisAway):
             await sharing.tell_closed(self.provider, self.model)
+
+
+class SharedPassage:
+    """A call on its way through a shared breaker: others are told of what it changes. Awaited at the first token.
+
+    Entering raises ProviderUnavailable, with the seconds to wait, while the breaker is open.
+    """
+
+    __slots__ = ("_passage", "_shared")
+
+    def __init__(self, shared: SharedBreaker) -> None:
+        self._shared = shared
+        self._passage = shared.local.guard()
+
+    async def __aenter__(self) -> Self:
+        await self._shared.look()
+        self._passage.__enter__()
+        if self._passage.is_probe:
+            await self._claim()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._passage.__exit__(kind, error, trace)
+        await self._shared.tell(self._passage)
+
+    async def __call__(self) -> None:
+        self._passage()
+        if self._passage.is_probe:
+            await self._shared.tell_closed()
+
+    async def _claim(self) -> None:
+        try:
+            await self._shared.claim()
+        except ProbeTaken as taken:
+            self._passage.__exit__(None, taken, None)
+            raise _left_alone(LOOK_S) from None
+        except BaseException as error:
+            await self.__aexit__(None, error, None)
+            raise
 
 
 class Breakers:

@@ -148,7 +148,7 @@ def _known(row: LanguageModel, fallbacks: Sequence[str]) -> Known:
         route = route_to(row.provider, row.upstream_name)
     except ProviderNotReady as error:
         return replace(known, problem=error)
-    return replace(known, route=route)
+    return replace(known, route=replace(route, name=row.name))
 
 
 def _address(provider: Provider) -> str:

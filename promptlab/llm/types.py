@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from promptlab.llm.finding import NOTHING, Masks
 
+T_co = TypeVar("T_co", covariant=True)
 Parameter = str | int | float | bool | None | Sequence[str] | Mapping[str, object]
 
 PARAMETERS = frozenset(
@@ -59,11 +61,11 @@ class ChatMessage:
 class Route:
     """One way to reach a model: all a call needs to know, and nothing of where it was stored.
 
-    `provider` names it in logs, metrics and breakers, `kind` says how it is spoken to, `model` is its own name for the
-    model. `version` changes with every change of address or key, so that connections of old ones are not used again.
-    `None` for a time limit means the setting. `drains`: when the caller hangs up the answer is read to its end, because
-    it is billed all the same. `masks` are what may not leave by this way. `is_public_only`: what the address leads to is
-    looked at whenever a connection is opened.
+    `name` is what its team calls the model, empty where no team does. `provider` names it in logs, metrics and breakers,
+    `kind` says how it is spoken to, `model` is its own name for the model. `version` changes with every change of address
+    or key, so that connections of old ones are not used again. `None` for a time limit means the setting. `drains`: when
+    the caller hangs up the answer is read to its end, because it is billed all the same. `masks` are what may not leave
+    by this way. `is_public_only`: what the address leads to is looked at whenever a connection is opened.
     """
 
     provider: str
@@ -79,6 +81,7 @@ class Route:
     drains: bool = False
     masks: Masks = NOTHING
     is_public_only: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class CompletionRequest:
     name or an address; empty sends none. `routes` are the ways to reach the model, the best first: another one is taken
     when one fails before its first token. None means the way that the settings say. `traceparent` names the trace that
     the provider is told of; the gateway fills it in where the settings allow. `masks` are what may not leave by any
-    way.
+    way. `other_messages` are sent instead of `messages` to the models they are meant for, by `Route.name`.
     """
 
     messages: Sequence[ChatMessage]
@@ -103,6 +106,7 @@ class CompletionRequest:
     routes: Sequence[Route] = ()
     traceparent: str = ""
     masks: Masks = NOTHING
+    other_messages: Mapping[str, Sequence[ChatMessage]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def masks_in_force(self) -> Masks:
@@ -111,6 +115,18 @@ class CompletionRequest:
         for route in self.routes:
             masks = masks | route.masks if route.masks else masks
         return masks
+
+
+class Events(Protocol[T_co]):
+    """What comes one after the other and can be left early."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+
+    def __anext__(self) -> Awaitable[T_co]: ...
+
+    def aclose(self) -> Awaitable[None]:
+        """End it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +161,7 @@ class Completion:
 
     `model` is the name the provider answered with, which may be a dated form of the one asked for. `cost_usd` is `None`
     when no price is known, never 0. `first_token_ms` is `None` when no text came. `tool_calls` are whole, in the form
-    of the chat completions API.
+    of the chat completions API. `route_name` is what the team calls the model that answered.
     """
 
     text: str
@@ -157,3 +173,4 @@ class Completion:
     latency_ms: int
     first_token_ms: int | None
     tool_calls: Sequence[Json] = ()
+    route_name: str = ""

@@ -251,7 +251,7 @@ def test_answers_of_a_process_renew_their_leases_by_one_statement(settings: Any)
     said: list[tuple[int, ...]] = []
 
     async def two() -> None:
-        with leasing.leased(1), leasing.leased(2), leasing.leased(2):
+        with leasing.Lease(1), leasing.Lease(2), leasing.Lease(2):
             while not said:
                 await asyncio.sleep(0.005)
         assert [

@@ -70,7 +70,7 @@ def test_the_row_is_there_before_the_first_byte_and_completed_before_the_last(co
     counter.watched(look).say()
     assert seen[0] == ("http.response.start", "streaming")
     assert seen[1] == ('data: {"token"', "streaming")
-    assert seen[-2] == ('data: {"done":', "completed")
+    assert seen[-1] == ('data: {"done":', "completed")
 
 
 def test_every_token_is_sent_as_it_comes(counter: Counter) -> None:

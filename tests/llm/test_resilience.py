@@ -14,7 +14,7 @@ from promptlab.llm.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from promptlab.llm.resilience import MAX_BREAKERS, Breakers, CircuitBreaker, pause_before_retry, within
+from promptlab.llm.resilience import MAX_BREAKERS, Breakers, CircuitBreaker, Within, pause_before_retry
 
 
 class Clock:
@@ -48,7 +48,7 @@ async def collect(source: Source, **limits: float) -> list[int]:
     allowed = {"until": now + 60, "first_s": 60.0, "idle_s": 60.0, **limits}
     seen: list[int] = []
     with pytest.raises(ProviderTimeout):
-        async for number in within(source.numbers(), **allowed):
+        async for number in Within(source.numbers(), **allowed):
             seen.append(number)
     return seen
 

@@ -38,6 +38,7 @@ from promptlab.lib.asgi import (
     unless_gone,
 )
 from promptlab.lib.errors import DomainError, NotFound
+from promptlab.lib.line import Last
 from promptlab.lib.ratelimit import Verdict
 from promptlab.lib.threads import run_db
 
@@ -127,25 +128,16 @@ async def chat_completions(call: Call) -> AnyAnswer:
             return json_response(openai_chat.completion(plan, await _whole(call, first, events), created))
         place.keep()
     chunks = openai_chat.Chunks(plan, created, wants_usage=asked.wants_usage)
-    return EventStream(_chunk_frames(chunks, first, events), {}, partial(leave, events, place), sse.PING)
+    frame = _Framing(chunks, sse.encode, _broken_chunk, DONE)
+    return EventStream(events, {}, partial(leave, events, place), sse.PING, first=first, frame=frame)
 
 
-async def _chunk_frames(
-    chunks: openai_chat.Chunks, first: Event, events: AsyncGenerator[Event]
-) -> AsyncGenerator[bytes]:
-    """Frame the chunks. A break is an event with an error, and no `[DONE]`: clients take a bare end for a whole answer."""
-    async with aclosing(_told(chunks, first, events)) as told:
-        async for one in told:
-            if isinstance(one, Broken):
-                yield sse.encode({"error": _broken(one)})
-                return
-            yield sse.encode(one)
-    yield DONE
+def _broken_chunk(event: Broken) -> list[Json]:
+    """Return the error of an answer that broke off: by then it is nobody's fault but the server's.
 
-
-def _broken(event: Broken) -> Json:
-    """Return the error of an answer that broke off: by then it is nobody's fault but the server's."""
-    return {**openai_wire.told(event.error), "type": "server_error", "param": None}
+    No `[DONE]` follows: clients take a bare end for a whole answer.
+    """
+    return [{"error": {**openai_wire.told(event.error), "type": "server_error", "param": None}}]
 
 
 # Responses
@@ -160,21 +152,14 @@ async def responses(call: Call) -> AnyAnswer:
         if not asked.streams:
             return json_response(openai_responses.response(plan, await _whole(call, first, events), asked, created))
         place.keep()
-    frames = _event_frames(openai_responses.Events(plan, asked, created), first, events)
-    return EventStream(frames, {}, partial(leave, events, place), sse.PING)
+    telling = openai_responses.Events(plan, asked, created)
+    frame = _Framing(telling, _named, lambda event: telling.failing(event.error))
+    return EventStream(events, {}, partial(leave, events, place), sse.PING, first=first, frame=frame)
 
 
-async def _event_frames(
-    telling: openai_responses.Events, first: Event, events: AsyncGenerator[Event]
-) -> AsyncGenerator[bytes]:
-    """Frame the events, each under its own name. There is no `[DONE]` in this dialect."""
-    async with aclosing(_told(telling, first, events)) as told:
-        async for one in told:
-            if isinstance(one, Broken):
-                for event in telling.failing(one.error):
-                    yield sse.encode(event, event=event["type"])
-                return
-            yield sse.encode(one, event=one["type"])
+def _named(event: Json) -> bytes:
+    """Frame an event under its own name. There is no `[DONE]` in this dialect."""
+    return sse.encode(event, event=event["type"])
 
 
 async def no_such_response(call: Call) -> AnyAnswer:
@@ -222,20 +207,34 @@ async def _whole(call: Call, first: Event, events: AsyncGenerator[Event]) -> Don
     return event
 
 
-async def _told(telling: Telling, first: Event, events: AsyncGenerator[Event]) -> AsyncGenerator[Json | Broken]:
-    """Yield what is told of each event, and a break as it is. Closes `events` with itself."""
-    async with aclosing(events):
-        for one in (*telling.opening(), *_of_event(telling, first)):
-            yield one
-        async for event in events:
-            for one in _of_event(telling, event):
-                yield one
+class _Framing:
+    """Frames what is told of each event of an answer: of the first one what opens it too, and `ending` after a whole one."""
 
+    __slots__ = ("_broken", "_encode", "_ending", "_opening", "_telling")
 
-def _of_event(telling: Telling, event: Event) -> Sequence[Json | Broken]:
-    if isinstance(event, Broken):
-        return [event]
-    return telling.closing(event) if isinstance(event, Done) else telling.token(event)
+    def __init__(
+        self,
+        telling: Telling,
+        encode: Callable[[Json], bytes],
+        broken: Callable[[Broken], list[Json]],
+        ending: bytes = b"",
+    ) -> None:
+        self._telling = telling
+        self._encode = encode
+        self._broken = broken
+        self._ending = ending
+        self._opening = telling.opening()
+
+    def __call__(self, event: Event) -> bytes:
+        opening, self._opening = self._opening, []
+        if isinstance(event, Token):
+            return self._framed([*opening, *self._telling.token(event)])
+        if isinstance(event, Broken):
+            return Last(self._framed([*opening, *self._broken(event)]))
+        return Last(self._framed([*opening, *self._telling.closing(event)]) + self._ending)
+
+    def _framed(self, told: Sequence[Json]) -> bytes:
+        return b"".join(map(self._encode, told))
 
 
 # Models

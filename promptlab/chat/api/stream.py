@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,6 +16,7 @@ from promptlab.lib import problem, sse
 from promptlab.lib.asgi import EventStream, Request, route, unless_gone
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.lib.idempotency import REPLAYED
+from promptlab.lib.line import Last
 from promptlab.lib.openapi import hot_paths, operation
 from promptlab.lib.threads import run_db
 
@@ -37,7 +37,7 @@ async def chat(request: Request) -> EventStream:
             raise
         call.place.keep()
     headers = {**call.admission.headers, **attribution(plan)}
-    return EventStream(_frames(first, events), headers, partial(leave, events, call.place), sse.PING)
+    return EventStream(events, headers, partial(leave, events, call.place), sse.PING, first=first, frame=_frame)
 
 
 def _uid(plan: TurnPlan) -> UUID:
@@ -48,7 +48,7 @@ def _again(done: Done, limits: Mapping[str, str]) -> EventStream:
     """Tell an answer that was given before: its text at once, then the same end."""
     text = done.completion.text
     headers = {**limits, **attribution(done.plan), **REPLAYED}
-    return EventStream(_frames(Token(text) if text else done, _rest(done, is_told=not text)), headers=headers)
+    return EventStream(_rest(done, is_told=not text), headers, first=Token(text) if text else done, frame=_frame)
 
 
 async def _rest(done: Done, *, is_told: bool) -> AsyncGenerator[Token | Done | Broken]:
@@ -92,23 +92,15 @@ def attribution(plan: TurnPlan) -> dict[str, str]:
     return headers
 
 
-async def _frames(first: Token | Done | Broken, events: AsyncGenerator[Token | Done | Broken]) -> AsyncGenerator[bytes]:
-    """Frame the events. Closes `events` with itself."""
-    async with aclosing(events):
-        yield _frame(first)
-        async for event in events:
-            yield _frame(event)
-
-
 def _frame(event: Token | Done | Broken) -> bytes:
     if isinstance(event, Token):
         if not event.tool_calls:
             return b'data: {"token":%b}\n\n' % sse.encoded_text(event.text)
         return sse.encode({"token": event.text, "tool_calls": event.tool_calls})
     if isinstance(event, Broken):
-        return sse.encode({"error": problem.body(event.error), "done": True, **_ids(event.plan)})
+        return Last(sse.encode({"error": problem.body(event.error), "done": True, **_ids(event.plan)}))
     completion = event.completion
-    return sse.encode(
+    told = sse.encode(
         {
             "done": True,
             **_ids(event.plan),
@@ -121,6 +113,7 @@ def _frame(event: Token | Done | Broken) -> bytes:
             "finish_reason": completion.finish_reason,
         }
     )
+    return Last(told)
 
 
 def _ids(plan: TurnPlan) -> dict[str, Any]:

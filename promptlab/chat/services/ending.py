@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from promptlab import llm
 from promptlab.chat.models import Message
-from promptlab.chat.services.leasing import leased
+from promptlab.chat.services.leasing import Lease
 from promptlab.chat.services.reserving import settle
 from promptlab.chat.services.writing import hold, write_end, write_ends
 from promptlab.lib import gathering
@@ -123,7 +123,7 @@ async def _end_when_read(answer: Answer, broken: BrokenOff) -> None:
     reading = broken.rest.reading
     assert reading is not None
     whole: llm.Completion | None = None
-    with leased(answer.pk):
+    with Lease(answer.pk):
         try:
             await asyncio.wait({reading})
             if not reading.cancelled() and reading.exception() is None:

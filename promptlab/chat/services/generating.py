@@ -31,7 +31,7 @@ from promptlab.chat.services.kept_answers import (
     may_be_kept,
     place_of,
 )
-from promptlab.chat.services.leasing import leased
+from promptlab.chat.services.leasing import Lease
 from promptlab.chat.services.paying import Written, drafted
 from promptlab.chat.services.turn import (
     MAX_ENVIRONMENT,
@@ -172,7 +172,7 @@ async def _waited(plan: GeneratePlan, place: cache.Place) -> Generated | cache.L
     """Return the answer that somebody else got, with the row ended; or the lease to get it. The row ends all the same."""
     answer, started = plan.turn.answer, time.perf_counter()
     try:
-        with leased(answer.pk):
+        with Lease(answer.pk):
             found = await cache.find_or_lead(place, settings.LLM_DEADLINE_S / 2)
     except BaseException:
         await asyncio.shield(end_turn(answer, Outcome.of(None, None, "", None)))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from contextvars import Context
 from datetime import timedelta
 from weakref import WeakKeyDictionary
@@ -55,15 +54,20 @@ class _Keeper:
 _keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Keeper] = WeakKeyDictionary()
 
 
-@contextmanager
-def leased(answer_id: int) -> Iterator[None]:
+class Lease:
     """Keep the answer's lease while the context lasts, in the running event loop."""
-    keeper = _keepers.setdefault(asyncio.get_running_loop(), _Keeper())
-    keeper.add(answer_id)
-    try:
-        yield
-    finally:
-        keeper.drop(answer_id)
+
+    __slots__ = ("_answer_id", "_keeper")
+
+    def __init__(self, answer_id: int) -> None:
+        self._answer_id = answer_id
+        self._keeper = _keepers.setdefault(asyncio.get_running_loop(), _Keeper())
+
+    def __enter__(self) -> None:
+        self._keeper.add(self._answer_id)
+
+    def __exit__(self, *_: object) -> None:
+        self._keeper.drop(self._answer_id)
 
 
 def renew_leases(answer_ids: Collection[int]) -> None:

@@ -25,7 +25,7 @@ from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen, choose, of_session, of_tier
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
 from promptlab.chat.services.external import receipt_of
-from promptlab.chat.services.leasing import leased
+from promptlab.chat.services.leasing import Lease
 from promptlab.chat.services.paying import Written, drafted
 from promptlab.chat.services.writing import First, hold, new_row
 from promptlab.lib import problem
@@ -198,7 +198,7 @@ async def stream_turn(plan: TurnPlan, rescue: Rescue | None = None) -> AsyncGene
     first_token_ms: int | None = None
     rest = llm.Rest()
     started = asyncio.get_running_loop().time()
-    with leased(plan.answer.pk):
+    with Lease(plan.answer.pk):
         try:
             async with aclosing(llm.astream(plan.request, rest=rest)) as events:
                 async for event in events:

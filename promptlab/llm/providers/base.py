@@ -43,21 +43,27 @@ class Provider(Protocol):
         ...
 
 
-async def event_data(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield what stands behind each `data:` of an event stream. Raises MalformedAnswer for a line above 1 MiB.
+class EventData:
+    """Finds what stands behind each `data:` of an event stream that comes in blocks.
 
     Only LF ends a line here. General line readers also split at U+2028 and its kin, which may stand inside JSON.
     """
-    rest = b""
-    async for block in body:
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                yield line[5:].strip()
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def of(self, block: bytes) -> list[bytes]:
+        """Return what is whole by now; of an empty block, which ends the stream, what is left. Raises MalformedAnswer.
+
+        That is for a line above 1 MiB.
+        """
+        *lines, rest = (self._rest + (block or b"\n")).split(b"\n")
         if len(rest) > MAX_LINE_BYTES:
             raise MalformedAnswer()
-    if rest.startswith(b"data:"):
-        yield rest[5:].strip()
+        self._rest = rest
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
 
 
 async def drain(body: AsyncIterator[bytes]) -> None:

@@ -13,8 +13,8 @@ import threading
 import time
 import urllib.request
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -70,14 +70,14 @@ class Client:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
-    def ask(self, body: bytes, headers: Mapping[str, str] | None) -> aiohttp.client._RequestContextManager:
-        """Return the request, to be entered as a context: it follows no redirect, so that the key goes where it should.
+    async def ask(self, body: bytes, headers: Mapping[str, str] | None) -> aiohttp.ClientResponse:
+        """Return the answer's beginning, to be entered as a context: it follows no redirect, so that the key goes where it should.
 
-        Raises aiohttp.ClientError, there and while the answer is read.
+        Raises aiohttp.ClientError, here and while the answer is read.
         """
         if self._session is None:
             self._session = self._opened()
-        return self._session.post(self.url, data=body, headers=headers, proxy=self.proxy, allow_redirects=False)
+        return await self._session.post(self.url, data=body, headers=headers, proxy=self.proxy, allow_redirects=False)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,9 +123,15 @@ class Clients:
         """How many the running event loop has."""
         return len(self._by_loop.get(asyncio.get_running_loop(), ()))
 
-    @asynccontextmanager
-    async def use(self, endpoint: Endpoint) -> AsyncGenerator[Client, None]:
-        """Yield the client; it is built in a thread, because importing the SDK takes half a second. Raises Misconfigured."""
+    def use(self, endpoint: Endpoint) -> Use:
+        """Return a context that yields the endpoint's client for one call. Entering raises Misconfigured."""
+        return Use(self, endpoint)
+
+    async def take(self, endpoint: Endpoint) -> _Held:
+        """Return the endpoint's client as one more call uses it. Raises Misconfigured.
+
+        It is built in a thread, because importing the SDK takes half a second.
+        """
         clients = self._by_loop.setdefault(asyncio.get_running_loop(), OrderedDict())
         held = clients.get(endpoint)
         if held is None:
@@ -134,11 +140,7 @@ class Clients:
         clients[endpoint] = held
         clients.move_to_end(endpoint)
         await self._tidy(clients)
-        try:
-            yield held.client
-        finally:
-            held.calls -= 1
-            held.idle_since = time.monotonic()
+        return held
 
     async def close(self) -> None:
         """Close the connections of the running event loop."""
@@ -161,6 +163,26 @@ class Clients:
         over = [one for number, one in enumerate(idle) if number < too_many or clients[one].idle_since < oldest]
         for held in [clients.pop(endpoint) for endpoint in over]:
             await held.client.close()
+
+
+class Use:
+    """One call's use of a client, which is not closed meanwhile."""
+
+    __slots__ = ("_clients", "_endpoint", "_held")
+
+    def __init__(self, clients: Clients, endpoint: Endpoint) -> None:
+        self._clients = clients
+        self._endpoint = endpoint
+        self._held: _Held | None = None
+
+    async def __aenter__(self) -> Client:
+        self._held = await self._clients.take(self._endpoint)
+        return self._held.client
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._held is not None:
+            self._held.calls -= 1
+            self._held.idle_since = time.monotonic()
 
 
 def _new_client(endpoint: Endpoint) -> Client:

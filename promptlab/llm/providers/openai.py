@@ -10,7 +10,7 @@ import ipaddress
 import json
 import math
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from promptlab.llm.errors import (
     ProviderUnavailable,
     UnknownModel,
 )
-from promptlab.llm.providers.base import MAX_LINE_BYTES, Finish, drain, event_data, sound
+from promptlab.llm.providers.base import MAX_LINE_BYTES, EventData, Finish, drain, sound
 from promptlab.llm.providers.clients import Clients, Endpoint
 from promptlab.llm.types import OFFICIAL_ONLY, ChatMessage, CompletionRequest, Delta, FinishReason, Json, Route, Usage
 
@@ -64,22 +64,24 @@ class OpenAIProvider:
         endpoint = _endpoint(request.routes[0])
         body = _body(request, is_official=_is_official(endpoint))
         traced = {"traceparent": request.traceparent} if request.traceparent else None
-        answer = _Answer(request.model)
+        answer, events = _Answer(request.model), EventData()
         async with self._clients.use(endpoint) as client:
             from aiohttp import ClientError
 
             try:
-                async with client.ask(body, traced) as response:
+                async with await client.ask(body, traced) as response:
                     if not 200 <= response.status < 300:
                         raise await _refusal(response, request.model)
-                    async with aclosing(event_data(response.content.iter_any())) as payloads:
-                        async for payload in payloads:
+                    content = response.content
+                    while not answer.is_done and (block := await content.readany()):
+                        for payload in events.of(block):
                             if delta := answer.take(payload):
                                 yield delta
-                            if answer.is_done:
-                                break
-                    if not response.content.at_eof():
-                        await drain(response.content.iter_any())
+                    for payload in events.of(b""):
+                        if delta := answer.take(payload):
+                            yield delta
+                    if not content.at_eof():
+                        await drain(content.iter_any())
             except ClientError:
                 # After a finish reason the answer is whole, whatever then happens to the connection.
                 if not answer.is_whole:
