@@ -15,7 +15,7 @@ from experiments.errors import (
     WrongState,
 )
 from experiments.models import ConclusionRequest, Experiment, Variant
-from experiments.services import against, concluding
+from experiments.services import against, asked, concluding
 from experiments.services.concluding import Conclusion
 from promptlab.accounts.access import Principal, require, require_environment
 from promptlab.audit.recorder import record
@@ -38,8 +38,7 @@ def ask_conclusion(actor: Principal, experiment: Experiment, conclusion: Conclus
         waiting = ConclusionRequest.objects.filter(experiment=locked, state=State.OPEN).first()
         if waiting is not None:
             same = (waiting.outcome, waiting.lesson, waiting.keep_id, waiting.put_live, waiting.asker_label)
-            asked = (conclusion.outcome, conclusion.lesson.strip(), kept.pk, str(conclusion.put_live), actor.label)
-            if same == asked:
+            if same == (conclusion.outcome, conclusion.lesson.strip(), kept.pk, str(conclusion.put_live), actor.label):
                 return waiting
             raise AskedAlready(asker=waiting.asker_label)
         said = against.said_last(locked)
@@ -59,6 +58,7 @@ def ask_conclusion(actor: Principal, experiment: Experiment, conclusion: Conclus
         )
         after = {"outcome": request.outcome, "kept": kept.key, "put_live": request.put_live, "verdict": request.verdict}
         _record(actor, "experiment.conclusion_asked", request, request.lesson[:500], **after)
+        asked.tell_of_asking(actor, request)
     return request
 
 
@@ -76,6 +76,7 @@ def approve_conclusion(actor: Principal, request: ConclusionRequest, *, note: st
         if found is not None:
             _decide(actor, found, State.APPROVED, note)
             _record(actor, "experiment.conclusion_approved", found, note, asked_by=found.asker_label)
+            asked.tell_of_approving(actor, found)
             concluding.carry_out(actor, request.experiment, conclusion, kept)
     return Experiment.objects.get(pk=request.experiment_id)
 
@@ -140,6 +141,8 @@ def _close(actor: Principal, request: ConclusionRequest, state: State, verb: str
         if found is not None:
             _decide(actor, found, state, note)
             _record(actor, verb, found, note, asked_by=found.asker_label)
+            if state == State.REFUSED:
+                asked.tell_of_refusing(actor, found)
     return ConclusionRequest.objects.get(pk=request.pk)
 
 

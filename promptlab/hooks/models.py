@@ -160,6 +160,7 @@ class MailKind(models.TextChoices):
     WENT_LIVE = "went_live", _("What is live of mine changes in a protected environment")
     PLAN_FAILED = "plan_failed", _("A deployment that I planned was not carried out")
     EXPERIMENT_ENDED = "experiment_ended", _("An experiment of mine ends")
+    CONCLUSION = "conclusion", _("An experiment's end needs a second person, or was decided on as I asked for")
     RAMP_MOVED = "ramp_moved", _("A gradual launch of mine takes a step, or waits for somebody")
     WEBHOOK_OFF = "webhook_off", _("A webhook of a team that I administer is switched off, because it fails")
     DRIFTED = "drifted", _("What is live of mine answers worse than before, though nobody changed it")

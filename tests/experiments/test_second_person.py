@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from django.utils import timezone
 
-from experiments.errors import OtherPersonNeeded
+from experiments.errors import ConcludedAlready, NotAskedAnyMore, OtherPersonNeeded
 from experiments.models import AnalysisSnapshot, ConclusionRequest, Experiment
-from experiments.services import approving
+from experiments.services import approving, concluding
 from experiments.services.against import is_against
 from experiments.services.concluding import Conclusion
 from experiments.stats.verdict import Said, Verdict
+from promptlab.accounts.access import Principal
+from promptlab.accounts.models import User
 from promptlab.audit.models import AuditEntry
+from promptlab.hooks.models import Mail
+from promptlab.hooks.services.letters import letter
 from prompts.models import Deployment, Environment
 from tests.experiments.test_admin import page_of, signed_in, two_versions
+from tests.experiments.test_ramps_at_once import at_once
 from tests.support.api import Api
 from tests.support.cast import Cast
-from tests.support.make import make_experiment
+from tests.support.make import make_admin, make_experiment, make_prompt
 
 pytestmark = pytest.mark.django_db
 LESSON = "We like the formal one all the same."
@@ -32,6 +40,8 @@ def analysed(one: Experiment, verdict: Verdict, about: str = "") -> None:
 
 @pytest.fixture
 def worse(cast: Cast) -> Experiment:
+    for person in (cast.ben, cast.cleo):
+        User.objects.filter(pk=person.pk).update(email=f"{person.username}@example.com")
     one = make_experiment(two_versions(cast), running=True, title="Two")
     analysed(one, Verdict.WORSE, "variant-1")
     return one
@@ -158,6 +168,57 @@ def test_refusing_takes_a_reason_and_changes_nothing(cast: Cast, worse: Experime
     cleo.post(url, {"note": "Look at the numbers."})
     asked.refresh_from_db()
     assert (asked.state, asked.note, asked.decider_label) == ("refused", "Look at the numbers.", "Cleo")
+    assert [(one.user, one.facts["what"]) for one in Mail.objects.filter(kind="conclusion").order_by("pk")] == [
+        (cast.cleo, "asked"),
+        (cast.ben, "refused"),
+    ]
     assert Experiment.objects.get().state == "running"
     assert signed_in(cast.vic).post(url, {"note": "x"}).status_code == 403
     assert signed_in(cast.zoe).post(url, {"note": "x"}).status_code == 404
+
+
+def test_whoever_asked_reads_that_it_was_approved(cast: Cast, worse: Experiment) -> None:
+    asked = approving.ask_conclusion(cast.principal(cast.ben), worse, Conclusion("won", LESSON, "variant-1"))
+    approving.approve_conclusion(cast.principal(cast.cleo), asked, note="I agree.")
+    (wanted, approved) = Mail.objects.filter(kind="conclusion").order_by("pk")
+    assert (wanted.user, approved.user) == (cast.cleo, cast.ben)
+    first, second = letter(wanted), letter(approved)
+    assert first.subject == "Ben needs a second person to conclude Two" and LESSON in first.body
+    assert "“variant-1” stays" in first.body and f"/admin/experiments/experiment/{worse.pk}/change/" in first.body
+    assert second.subject == "Cleo approved how Two ends" and "I agree." in second.body
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_decide_at_once_one_does(cast: Cast) -> None:
+    """One approves while the other one refuses, or somebody concludes otherwise: there is one story afterwards."""
+    people = [cast.principal(cast.cleo), cast.principal(make_admin(cast.team))]
+    for number in range(4):
+        one = make_experiment(make_prompt(cast.team), running=True, title=f"Both {number}")
+        analysed(one, Verdict.WORSE, "variant-1")
+        asked = approving.ask_conclusion(cast.principal(cast.ben), one, Conclusion("won", LESSON, "variant-1"))
+        other: Callable[[Principal], object] = (
+            partial(approving.refuse_conclusion, request=asked, note="No.")
+            if number % 2
+            else partial(concluding.conclude, experiment=one, conclusion=Conclusion("lost", LESSON, "control"))
+        )
+        outcomes = at_once(
+            [
+                partial(attempt, partial(approving.approve_conclusion, people[0], asked)),
+                partial(attempt, partial(other, people[1])),
+            ]
+        )
+        assert sorted(outcomes) in (["done", "late"],), outcomes
+        one.refresh_from_db()
+        asked.refresh_from_db()
+        concluded = AuditEntry.objects.about("experiments.experiment", one.pk).filter(verb="experiment.concluded")
+        assert concluded.count() == int(one.concluded_at is not None) == int(asked.state != "refused")
+        assert one.outcome == {"approved": "won", "withdrawn": "lost", "refused": ""}[asked.state]
+
+
+def attempt(act: Callable[[], object]) -> str:
+    try:
+        act()
+    except (ConcludedAlready, NotAskedAnyMore):
+        return "late"
+    return "done"

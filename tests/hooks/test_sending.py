@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,11 +16,12 @@ from django.core import mail as django_mail
 from django.db import connection, transaction
 from django.utils import timezone
 
-from experiments.models import Ramp
-from experiments.services import concluding, lifecycle, ramping
+from experiments.models import AnalysisSnapshot, Ramp
+from experiments.services import approving, concluding, lifecycle, ramping
 from experiments.services.concluding import Conclusion
 from experiments.services.ramp_stages import DEFAULT_STAGES
 from promptlab.accounts.access import SYSTEM, Role
+from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.allowances import span
@@ -369,6 +371,19 @@ def _concluded(team: Team) -> None:
     concluding.conclude(SYSTEM, one, Conclusion("lost", "Never tell: the old one is better.", "control"))
 
 
+def _concluded_by_two(team: Team) -> None:
+    """One asks to keep what is worse; the second person refuses, and approves it when asked again."""
+    one = make_experiment(_prompt(team), running=True)
+    AnalysisSnapshot.objects.create(
+        experiment=one, phase=1, as_of=timezone.now(), verdict="worse", inputs={}, code_version="2",
+        results={"verdict": "worse", "about": "variant-1"},
+    )  # fmt: skip
+    ann, ben = (replace(principal_of_user(make_user("", team, Role.PUBLISHER)), label="PromptLab") for _ in range(2))
+    wanted = Conclusion("won", "Never tell: the new one is better.", "variant-1")
+    approving.refuse_conclusion(ben, approving.ask_conclusion(ann, one, wanted), note="Never tell.")
+    approving.approve_conclusion(ben, approving.ask_conclusion(ann, one, wanted))
+
+
 def _ramp(*acts: Callable[..., object]) -> Callable[[Team], None]:
     def act(team: Team) -> None:
         prompt = _prompt(team)
@@ -445,6 +460,11 @@ HAPPENINGS: list[tuple[Callable[[Team], object], list[str]]] = [
     ),
     (_experiment("kill", "kill"), ["experiment.killed"]),
     (_concluded, ["experiment.started", "experiment.concluded"]),
+    (
+        _concluded_by_two,
+        ["experiment.started", "experiment.conclusion_asked", "experiment.conclusion_refused",
+         "experiment.conclusion_asked", "experiment.concluded"],
+    ),
     (_ramp(_hold, _go_on, _send_back), ["ramp.started", "ramp.held", "ramp.resumed", "ramp.rolled_back"]),
     (_ramp(_inconclusive, _go_on, _inconclusive, _go_on), ["ramp.started", "ramp.advanced", "ramp.completed"]),
     (_ramp(_kill), ["ramp.started", "ramp.aborted"]),

@@ -26,6 +26,8 @@ TYPES = (
     "experiment.stopped",
     "experiment.killed",
     "experiment.concluded",
+    "experiment.conclusion_asked",
+    "experiment.conclusion_refused",
     "ramp.started",
     "ramp.advanced",
     "ramp.held",
