@@ -128,6 +128,16 @@ class NotHeld(Conflict):
     detail = _("The gradual launch runs. Only one that waits can be told to go on.")
 
 
+class RampMoved(Conflict):
+    code = "ramp_moved"
+    detail = _("The gradual launch took a step meanwhile. Look where it is now.")
+
+
+class HarmProven(Conflict):
+    code = "harm_proven"
+    detail = _("The numbers prove harm: everyone is being sent back. It cannot go on.")
+
+
 class ReasonNeeded(Invalid):
     code = "reason_needed"
     detail = _("Say why it may go on although the numbers do not decide.")

@@ -34,8 +34,18 @@ KINDS = {
     State.COMPLETED: "ok",
     State.ABORTED: "neutral",
 }
-ACTS = {"hold": ramping.hold, "go-on": ramping.go_on, "send-back": ramping.send_back}
-LABELS: dict[str, Any] = {"hold": _("Hold it here"), "go-on": _("Let it go on"), "send-back": _("Send everyone back")}
+ACTS = {
+    "hold": ramping.hold,
+    "go-on": ramping.go_on,
+    "go-earlier": ramping.go_earlier,
+    "send-back": ramping.send_back,
+}
+LABELS: dict[str, Any] = {
+    "hold": _("Hold it here"),
+    "go-on": _("Let it go on"),
+    "go-earlier": _("Next step now"),
+    "send-back": _("Send everyone back"),
+}
 CONSEQUENCES: dict[str, list[Any]] = {
     "hold": [
         _("As many users as now keep the new text, until somebody lets it go on."),
@@ -47,17 +57,20 @@ CONSEQUENCES: dict[str, list[Any]] = {
         _("This launch has ended then. You can start another one."),
     ],
 }
+UNDECIDED = (Reason.INCONCLUSIVE, Reason.REFUSED)
 DECIDED = [_("You decide in place of the numbers: the next step, or everyone after the last one.")]
 DONE: dict[str, Any] = {
     "hold": _("%(title)s is held."),
     "go-on": _("%(title)s goes on."),
+    "go-earlier": _("%(title)s took the next step."),
     "send-back": _("%(title)s: everybody gets the version from before."),
 }
 
 
 class WhyForm(HouseForm):
-    """Why, before an act. Where the numbers did not decide it takes a reason."""
+    """Why, before an act. Where the numbers did not decide it takes a reason. `step`: which one the reader saw."""
 
+    step = forms.IntegerField(widget=forms.HiddenInput, required=False)
     note = forms.CharField(label=_("Why"), max_length=500, required=False, error_messages=asks(_("Say why.")))
 
     def __init__(self, *args: Any, is_strict: bool, **kwargs: Any) -> None:
@@ -193,17 +206,19 @@ class RampAdmin(HouseAdmin):
         there = self.url("change", ramp.pk)
         if request.method != "POST" and verb not in _acts(ramp):
             return self.said(request, gettext("It moved on meanwhile. Nothing was changed."), there)
-        is_decision = verb == "go-on" and ramp.hold_reason in (Reason.INCONCLUSIVE, Reason.REFUSED)
+        is_decision = verb == "go-earlier" or (verb == "go-on" and ramp.hold_reason in UNDECIDED)
         names = {"title": ramp.experiment.title}
 
         def act(filled: dict[str, Any]) -> HttpResponse:
+            if verb == "go-earlier" and filled["step"] != ramp.stage_version:
+                return self.said(request, gettext("It moved on meanwhile. Nothing was changed."), there)
             ACTS[verb](actor, ramp, note=filled["note"])
             return self.said(request, DONE[verb] % names, there)
 
         return self.confirm(
             request,
             act,
-            form=WhyForm(sent(request), is_strict=is_decision),
+            form=WhyForm(sent(request), is_strict=is_decision, initial={"step": ramp.stage_version}),
             title=f"{LABELS[verb]}: {ramp.experiment.title}",
             consequences=DECIDED if is_decision else CONSEQUENCES[verb],
             submit_label=LABELS[verb],
@@ -223,7 +238,7 @@ def _acts(ramp: Ramp) -> list[str]:
     """Return what can be done to it now."""
     if not ramp.is_open:
         return []
-    return ["go-on" if ramp.state == State.HELD else "hold", "send-back"]
+    return ["go-on", "send-back"] if ramp.state == State.HELD else ["hold", "go-earlier", "send-back"]
 
 
 def _capability(ramp: Ramp) -> str:

@@ -21,7 +21,12 @@ from prompts.api import deployments
 from prompts.api.contract_shapes import DeployedOut
 from prompts.api.deployments import wanted_version
 
-VERBS = {"hold": ramping.hold, "go-on": ramping.go_on, "send-back": ramping.send_back}
+VERBS = {
+    "hold": ramping.hold,
+    "go-on": ramping.go_on,
+    "go-earlier": ramping.go_earlier,
+    "send-back": ramping.send_back,
+}
 MOVED = PolymorphicProxySerializer("DeploymentOrRamp", [DeployedOut, RampOut], None)
 
 
@@ -95,7 +100,7 @@ class RampDetail(OfRamps):
 class RampAct(OfRamps):
     @extend_schema(operation_id="ramps_act", request=ActIn, responses=RampWithDecisionsOut)
     def post(self, request: Request, pk: str, verb: str) -> Response:
-        """Hold it at its step, let it go on, or send everybody back at once."""
+        """Hold it at its step, let it go on, take the next step before time and numbers allow it, or send everybody back."""
         ramp = self.ramp(pk)
         VERBS[verb](self.principal, ramp, note=self.checked(ActIn).get("note", ""))
         return Response(RampWithDecisionsOut(self.ramp(pk)).data)

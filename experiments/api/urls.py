@@ -31,5 +31,5 @@ urlpatterns = [
     re_path(r"^deployments/?$", ramps.DeploymentList.as_view()),
     re_path(r"^ramps/?$", ramps.RampList.as_view()),
     re_path(r"^ramps/(?P<pk>\d+)/?$", ramps.RampDetail.as_view()),
-    re_path(r"^ramps/(?P<pk>\d+)/(?P<verb>hold|go-on|send-back)/?$", ramps.RampAct.as_view()),
+    re_path(r"^ramps/(?P<pk>\d+)/(?P<verb>hold|go-on|go-earlier|send-back)/?$", ramps.RampAct.as_view()),
 ]

@@ -16,8 +16,10 @@ from django.utils import timezone
 
 from experiments.errors import (
     AlreadyRunning,
+    HarmProven,
     NotHeld,
     NothingLive,
+    RampMoved,
     RampOver,
     ReasonNeeded,
     VersionLiveAlready,
@@ -25,9 +27,11 @@ from experiments.errors import (
 from experiments.models import Experiment, Ramp, RampDecision, Stage
 from experiments.services import analysis, lifecycle, ramp_records
 from experiments.services.lifecycle import NewVariant
+from experiments.services.ramp_ends import end_experiment
 from experiments.services.ramp_records import Kind, treatment_of
 from experiments.services.ramp_rules import Act, Facts, Json, Reason, Step, next_step
 from experiments.services.ramp_stages import DEFAULT_STAGES, check_stages
+from experiments.services.ramp_traffic import note_traffic, requests_of
 from promptlab.accounts.access import SYSTEM, Principal
 from promptlab.accounts.auth import principal_of_user
 from promptlab.audit.recorder import record
@@ -121,15 +125,41 @@ def go_on(actor: Principal, ramp: Ramp, *, note: str = "") -> Ramp:
         if locked.hold_reason not in (Reason.INCONCLUSIVE, Reason.REFUSED):
             _resume(actor, locked, numbers, note)
             return locked
-        if not note.strip():
-            raise ReasonNeeded.field("note", ReasonNeeded.detail, code=ReasonNeeded.code)
-        policies.check(actor, treatment_of(locked).version, locked.experiment.environment)
-        if locked.is_last_stage:
-            _deploy(actor, locked, Done(Kind.COMPLETED, "by_hand", timezone.now(), numbers, note))
-        else:
-            _advance(actor, locked, Done(Kind.ADVANCED, "by_hand", timezone.now(), numbers, note))
-    _end_experiment(locked)
+        _further_by_hand(actor, locked, numbers, note)
+    end_experiment(locked)
     return locked
+
+
+def go_earlier(actor: Principal, ramp: Ramp, *, note: str) -> Ramp:
+    """Take the next step, or give it to everyone after the last one, before time and numbers allow it.
+
+    Raises RampOver, RampMoved when it took a step since `ramp` was read, ReasonNeeded, HarmProven, and what
+    `policies.check` raises.
+    """
+    _require(actor, ramp)
+    with transaction.atomic():
+        locked = _locked(ramp)
+        _require_open(locked, "go on")
+        if locked.stage_version != ramp.stage_version:
+            raise RampMoved
+        step = standing(locked)
+        if step.act == Act.ROLL_BACK:
+            raise HarmProven
+        _further_by_hand(actor, locked, step.numbers, note)
+    end_experiment(locked)
+    return locked
+
+
+def _further_by_hand(actor: Principal, ramp: Ramp, numbers: Json, note: str) -> None:
+    """Give it to more people because a person says so, and why. The caller holds the rows."""
+    if not note.strip():
+        raise ReasonNeeded.field("note", ReasonNeeded.detail, code=ReasonNeeded.code)
+    policies.check(actor, treatment_of(ramp).version, ramp.experiment.environment)
+    now = timezone.now()
+    if ramp.is_last_stage:
+        _deploy(actor, ramp, Done(Kind.COMPLETED, "by_hand", now, numbers, note))
+    else:
+        _advance(actor, ramp, Done(Kind.ADVANCED, "by_hand", now, numbers, note))
 
 
 def send_back(actor: Principal, ramp: Ramp, *, note: str = "") -> Ramp:
@@ -147,7 +177,7 @@ def send_back(actor: Principal, ramp: Ramp, *, note: str = "") -> Ramp:
 def tick_all(now: datetime | None = None) -> int:
     """Look at every open ramp and return how many took a step. One that breaks is logged and stops no other."""
     for ramp in Ramp.objects.unfinished().with_names():
-        _end_experiment(ramp)
+        end_experiment(ramp)
     return sum(_tick_apart(pk, now) for pk in list(Ramp.objects.open().values_list("pk", flat=True)))
 
 
@@ -170,7 +200,7 @@ def tick(ramp_id: int, now: datetime | None = None) -> RampDecision | None:
     if not _is_control_live(ramp):
         return _break_off(ramp, now)
     facts = _facts(ramp, now)
-    _note_traffic(ramp, facts, now)
+    note_traffic(ramp, facts, now)
     step = next_step(facts, settings.RAMP_TIME_FACTOR)
     if step.act == Act.WAIT:
         return None
@@ -188,7 +218,7 @@ def _take(ramp: Ramp, step: Step, now: datetime) -> RampDecision | None:
         if step.act == Act.HOLD:
             return _write(SYSTEM, locked, Done(Kind.HELD, step.rule, now, step.numbers))
         decision = _go_further(locked, step, now)
-    _end_experiment(locked)
+    end_experiment(locked)
     return decision
 
 
@@ -217,7 +247,7 @@ def _starter(ramp: Ramp) -> Principal:
 
 def _facts(ramp: Ramp, now: datetime) -> Facts:
     control, treatment = analysis.phase_sums(ramp.experiment)
-    grew = _requests(control, treatment) > ramp.requests_seen
+    grew = requests_of(control, treatment) > ramp.requests_seen
     return Facts(
         stage=ramp.stage,
         is_last=ramp.is_last_stage,
@@ -238,18 +268,6 @@ def standing(ramp: Ramp, now: datetime | None = None) -> Step:
 def _seen(ramp: Ramp, now: datetime) -> Json:
     """Return the numbers as they are while a person decides."""
     return standing(ramp, now).numbers
-
-
-def _requests(*variants: Json) -> int:
-    return sum(one["sums"]["unit_requests"] for one in variants)
-
-
-def _note_traffic(ramp: Ramp, facts: Facts, now: datetime) -> None:
-    """Remember that there was traffic, unless the ramp moved on."""
-    requests = _requests(facts.control, facts.treatment)
-    if requests > ramp.requests_seen:
-        same = Ramp.objects.filter(pk=ramp.pk, stage_version=ramp.stage_version, requests_seen__lt=requests)
-        same.update(requests_seen=requests, traffic_at=now)
 
 
 def _resume(actor: Principal, ramp: Ramp, numbers: Json, note: str) -> None:
@@ -288,20 +306,6 @@ def _deploy(actor: Principal, ramp: Ramp, done: Done) -> RampDecision:
         actor, version, environment, note=note, confirm=True, approved_for=_starter(ramp) if actor.is_system else actor
     )
     return _write(actor, ramp, done, revision=event.revision)
-
-
-def _end_experiment(ramp: Ramp) -> None:
-    """End the experiment of a launch that is complete. Again changes nothing."""
-    if ramp.state != Ramp.State.COMPLETED:
-        return
-    with transaction.atomic():
-        lock(ramp.experiment.environment)
-        experiment: Experiment = Experiment.objects.select_for_update(no_key=True).get(pk=ramp.experiment_id)
-        if experiment.is_serving:
-            before = {"state": experiment.state}
-            lifecycle.set_state(experiment, Experiment.State.STOPPED, "The new version is live for everyone.")
-            after = {"state": experiment.state, "revision": next_revision(experiment.environment)}
-            record(SYSTEM, "experiment.stop", experiment, team_id=experiment.team_id, before=before, after=after)
 
 
 def _break_off(ramp: Ramp, now: datetime) -> RampDecision | None:

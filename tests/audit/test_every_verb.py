@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -728,6 +729,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "start_ramp": (_start_ramp, ["ramp.started"]),
     "hold": (_ramp(ramping.hold), ["ramp.held"]),
     "go_on": (_ramp(ramping.go_on, ramping.hold), ["ramp.resumed"]),
+    "go_earlier": (_ramp(partial(ramping.go_earlier, note="Friday.")), ["ramp.advanced"]),
     "send_back": (_ramp(ramping.send_back), ["ramp.rolled_back"]),
     "rename_conversation": (
         _conversation(conversations.rename_conversation, "New"),

@@ -118,3 +118,14 @@ def test_a_page_costs_the_same_however_long_it_goes(
     client.get(f"{LIST}{ramp.pk}/change/")
     with django_assert_max_num_queries(12):  # type: ignore[operator]
         client.get(f"{LIST}{ramp.pk}/change/")
+
+
+def test_the_next_step_comes_earlier_with_a_reason_and_once(cast: Cast, ramp: Ramp) -> None:
+    client, address = browser(cast.ben), f"{LIST}{ramp.pk}/go-earlier/act/"
+    html = client.get(address).content.decode()
+    assert "You decide in place of the numbers" in html and f'name="step" value="{ramp.stage_version}"' in html
+    assert 'href="#id_note"' in client.post(address, {"step": ramp.stage_version}).content.decode()
+    for told in ("took the next step", "It moved on meanwhile"):
+        done = client.post(address, {"step": ramp.stage_version, "note": "It is Friday."}, follow=True)
+        assert told in done.content.decode()
+    assert Ramp.objects.get(pk=ramp.pk).stage_index == 1

@@ -12,8 +12,10 @@ from django.db import IntegrityError, transaction
 from experiments.delivery import deliver, entries
 from experiments.errors import (
     AlreadyRunning,
+    HarmProven,
     NotHeld,
     NothingLive,
+    RampMoved,
     RampOver,
     ReasonNeeded,
     StagesInvalid,
@@ -474,3 +476,28 @@ def test_a_deployment_of_the_same_version_by_hand_ends_it(ramp: Ramp) -> None:
     decision = ramping.tick(ramp.pk)
     assert decision is not None and decision.kind == "aborted"
     assert live_number(ramp) == 2
+
+
+def test_a_person_may_take_the_next_step_before_the_numbers_allow_it(ramp: Ramp) -> None:
+    both(ramp, 50)
+    with pytest.raises(ReasonNeeded):
+        ramping.go_earlier(SYSTEM, ramp, note=" ")
+    ramping.go_earlier(SYSTEM, ramp, note="It is Friday.")
+    with pytest.raises(RampMoved):
+        ramping.go_earlier(SYSTEM, ramp, note="It is Friday.")
+    ramp = again(ramp)
+    assert (ramp.state, ramp.stage_index, ramp.experiment.coverage_bp) == ("running", 1, 2000)
+    assert kinds(ramp)[-1] == ("advanced", "by_hand")
+    to_everyone = again(ramping.go_earlier(SYSTEM, ramp, note="All is well."))
+    ramping.go_earlier(SYSTEM, to_everyone, note="All is well.")
+    assert (again(ramp).state, live_number(ramp)) == ("completed", 2)
+    with pytest.raises(RampOver):
+        ramping.go_earlier(SYSTEM, again(ramp), note="Again.")
+
+
+def test_nobody_may_take_a_step_that_is_proven_to_harm(ramp: Ramp) -> None:
+    feed(ramp, "live", 300, ups=270, ratings=300)
+    feed(ramp, "new", 300, ups=120, ratings=300)
+    with pytest.raises(HarmProven):
+        ramping.go_earlier(SYSTEM, ramp, note="We like it.")
+    assert again(ramp).stage_index == 0
