@@ -45,7 +45,7 @@ from experiments.services.ramp_stages import DEFAULT_STAGES  # noqa: E402
 from feedback.models import Feedback  # noqa: E402
 from promptlab.accounts import services as accounts  # noqa: E402
 from promptlab.accounts.access import SYSTEM, Role, Scope  # noqa: E402
-from promptlab.accounts.models import Team  # noqa: E402
+from promptlab.accounts.models import Team, User  # noqa: E402
 from promptlab.chat.models import Message  # noqa: E402
 from tests.support.make import make_experiment, make_message, make_prompt, make_user  # noqa: E402
 
@@ -215,7 +215,9 @@ def asks_of(experiment: Experiment) -> dict[str, Ask]:
     """Return all that is asked of an experiment, by a key and by a person of its team."""
     _, secret = accounts.issue_key(SYSTEM, experiment.team, name="bench", scopes=[Scope.READ], calls_per_hour=1_000_000)
     program, browser = Client(headers={"X-API-Key": secret}), Client()
-    browser.force_login(make_user("", experiment.team, Role.ADMINISTRATOR))
+    reader = f"reader-of-{experiment.key}"
+    known = User.objects.filter(username=reader).first()
+    browser.force_login(known or make_user(reader, experiment.team, Role.ADMINISTRATOR))
     ramp = Ramp.objects.get(experiment=experiment)
     pages = {
         "the experiment's page": f"/dashboards/experiments/{experiment.key}/",

@@ -28,7 +28,7 @@ def numbers(experiment: Experiment, log: Sequence[AuditEntry], waiting_s: float 
     named = by_name(found)
     return {
         "experiment": facts(experiment, found),
-        "standing": words.standing(found, experiment.end_note),
+        "standing": words.standing(found, experiment),
         "arrival": last_change(experiment, log),
         "updated_at": found.updated_at,
         "as_of": found.analysis.as_of if found.analysis else None,

@@ -13,7 +13,7 @@ from experiments.models import Experiment
 from experiments.results import ENOUGH_RATINGS, ENOUGH_TIME, ExperimentResults, Status
 from experiments.stats.verdict import Verdict
 from promptlab.audit.models import AuditEntry
-from promptlab.lib.formats import DASH, fmt_int, fmt_pct, fmt_points, fmt_range, fmt_wait
+from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_points, fmt_range, fmt_wait
 
 State = Experiment.State
 
@@ -77,13 +77,26 @@ class Standing:
     next_step: str = ""
 
 
-def standing(found: ExperimentResults, end_note: str = "") -> Standing:
-    """Return what may be said now: the verdict that a worker kept, or what needs none."""
+def standing(found: ExperimentResults, experiment: Experiment) -> Standing:
+    """Return what may be said now: what people decided, the verdict that a worker kept, or what needs none."""
+    end_note = experiment.end_note
+    if experiment.concluded_at is not None:
+        return _concluded(found, experiment)
     if found.kept is None or found.status in (Status.ENDED, Status.NOT_STARTED, Status.PAUSED):
         kind = KINDS[State(found.state)]
         note = _("Until there are enough ratings for each text, go by the ranges: the rates still move.")
         return Standing(kind, status_sentence(found, end_note), note if found.status == Status.TOO_EARLY else "")
     return _of_verdict(Verdict(found.kept["verdict"]), found.kept["about"], found, found.kept)
+
+
+def _concluded(found: ExperimentResults, experiment: Experiment) -> Standing:
+    """Say what was decided, which text stays, and what was learned. No query: the variants are there."""
+    kept = next((str(one) for one in experiment.variants.all() if one.pk == experiment.kept_variant_id), "")
+    heading = _("Decided: %(outcome)s.") % {"outcome": experiment.get_outcome_display()}
+    stays = _("“%(name)s” stays.") % {"name": kept} if kept else ""
+    why = _("What was learned: %(lesson)s") % {"lesson": experiment.lesson}
+    kind = "ok" if experiment.outcome == Experiment.Outcome.WON else "neutral"
+    return Standing(kind, f"{heading} {stays}".strip(), f"{_ended(found, '')} {why}")
 
 
 def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Mapping[str, Any]) -> Standing:
@@ -98,11 +111,14 @@ def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Ma
     if said == Verdict.TOO_EARLY:
         return Standing("info", status_sentence(found), "", _wait_for(results))
     if said == Verdict.AHEAD:
-        return Standing("ok", _("“%(name)s” is better.") % name, facts, _("Decide."))
+        next_step = _("Decide: say what came of it, and put “%(name)s” live.") % name
+        return Standing("ok", _("“%(name)s” is better.") % name, facts, next_step)
     if said == Verdict.NO_DIFFERENCE:
-        return Standing("neutral", _("No real difference."), facts, _("Take the cheaper or the faster text."))
+        advice = _("Take the cheaper or the faster text.")
+        return Standing("neutral", _("No real difference."), facts, f"{advice} {_prices(found, results)}".strip())
     if said == Verdict.OVERDUE:
-        return Standing("warn", _("The planned end has passed."), facts, _("Decide."))
+        next_step = _("Decide which text stays: the numbers alone do not.")
+        return Standing("warn", _("The planned end has passed."), facts, next_step)
     return Standing("info", _("Keep it running: nothing is proven yet."), facts, _wait_for(results))
 
 
@@ -114,6 +130,17 @@ def _changes(found: ExperimentResults, results: Mapping[str, Any]) -> str:
         if one["change"] is not None
     ]
     return _("Thumbs-up rate against the current text: %(changes)s.") % {"changes": "; ".join(parts)} if parts else ""
+
+
+def _prices(found: ExperimentResults, results: Mapping[str, Any]) -> str:
+    """Return what a thousand answers of each text cost and how long half of them take: `Short: $0.45, 830 ms.`"""
+    parts = []
+    for key, one in results["variants"].items():
+        cost, wait = one["cost_per_request"], one["wait_ms"]["p50"]
+        if cost is not None and wait is not None:
+            parts.append(f"{_name(found, key)}: {fmt_money(1000 * cost)}, {fmt_ms(wait)}")
+    told = _("What 1,000 answers cost, and half of the waits are under: %(prices)s.")
+    return told % {"prices": "; ".join(parts)} if parts else ""
 
 
 def _distrust(results: Mapping[str, Any]) -> str:
@@ -128,7 +155,7 @@ def _distrust(results: Mapping[str, Any]) -> str:
 def _wait_for(results: Mapping[str, Any]) -> str:
     days = results["plan"]["days_to_end"] if results["plan"]["planned_ratings"] else results["days_to_decision"]
     if not days:
-        return ""
+        return _("Wait: this page says so when something is proven.")
     return ngettext("About %(days)s more day.", "About %(days)s more days.", days) % {"days": fmt_int(days)}
 
 

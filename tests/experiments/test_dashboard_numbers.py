@@ -15,7 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from experiments.models import AnalysisSnapshot, Experiment, ExperimentUnit, HourRollup
-from experiments.services import analysis, lifecycle
+from experiments.services import analysis, concluding, lifecycle
+from experiments.services.concluding import Conclusion
 from experiments.stats.proportion import approval
 from promptlab.lib.formats import fmt_int, fmt_pct, fmt_points, fmt_range
 from tests.experiments.test_dashboard import browser, see
@@ -221,3 +222,21 @@ def test_no_table_of_events_is_scanned(cast: Cast) -> None:
     assert scans == []
     # Each month of ratings has the index under a name of its own.
     assert any(re.search(r"(Index|Index Only|Bitmap Heap) Scan.* on feedback_", plan) for plan in plans)
+
+
+def test_what_was_decided_stands_first(cast: Cast) -> None:
+    experiment = told(cast.team, "clear-win")
+    lesson = "People want the steps before the reasons."
+    concluding.conclude(cast.principal(cast.ben), experiment, Conclusion("won", lesson, "variant-1"))
+    words = see(cast.vic, page_of("clear-win"))
+    assert "Decided: Another text is better. “Steps first” stays." in words
+    assert f"Ended after 10 days. What was learned: {lesson}" in words
+    assert "Chance to be better" in words and "concluded it" in words
+
+
+def test_where_nothing_differs_the_price_and_the_wait_of_each_text_are_told(cast: Cast) -> None:
+    told(cast.team, "no-difference")
+    words = see(cast.vic, page_of("no-difference"))
+    rows = re.search(r"Take the cheaper or the faster text. (.*?)\. Updated", words)
+    assert rows is not None
+    assert re.search(r"control: \$0\.\d+, \d+ ms; Shorter sentences: \$0\.\d+, \d+ ms$", rows[1])
