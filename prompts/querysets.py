@@ -224,10 +224,30 @@ class PromptQuerySet(OfTeam):
 
     def for_list(self) -> Self:
         """Return prompts with what a list shows of each: three queries, however many prompts."""
-        live = self.model._meta.get_field("deployments").related_model.objects
-        pointers = live.filter(version__isnull=False).select_related("environment", "version")
-        return self.select_related("collection", "newest", "owner", "forked_from__prompt").prefetch_related(
-            "tags", Prefetch("deployments", pointers.order_by("environment__position"), to_attr="live")
+        return self._with_live().select_related("owner", "forked_from__prompt").prefetch_related("tags")
+
+    def for_section(self) -> Self:
+        """Return prompts with what stands above each of their pages: two queries.
+
+        `open_comments` is how many threads are not settled, `has_plans` and `has_users` whether anything waits to go
+        live or includes it.
+        """
+        return self._with_live().with_header()
+
+    def with_header(self) -> Self:
+        """Annotate what needs no rows of its own in a header, as `for_section` says."""
+        return self.annotate(
+            open_comments=counted(_model("Comment").objects.open(), "prompt"),
+            has_plans=Exists(_model("ScheduledDeployment").objects.filter(prompt=OuterRef("pk"), state="waiting")),
+            has_users=Exists(_model("SnippetUse").objects.filter(snippet=OuterRef("pk"))),
+        )
+
+    def _with_live(self) -> Self:
+        """Return prompts with their newest version, their collection and what is `live` of them, by environment."""
+        live = self.model._meta.get_field("deployments").related_model.objects.live()
+        pointers = live.select_related("environment", "version").order_by("environment__position")
+        return self.select_related("collection", "newest").prefetch_related(
+            Prefetch("deployments", pointers, to_attr="live")
         )
 
 

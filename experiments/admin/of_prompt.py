@@ -31,7 +31,7 @@ class OfPromptPages(HouseAdmin):
     def of_prompt_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """List what was found out about a prompt by experiment, the newest first."""
         actor = self.demand(request, self.view_capability)
-        prompt = Prompt.objects.visible_to(actor).select_related("newest", "collection").filter(pk=pk).first()
+        prompt = Prompt.objects.visible_to(actor).for_section().filter(pk=pk).first()
         if prompt is None:
             raise NotFound("There is nothing at this address.")
         rows = Experiment.objects.visible_to(actor, READ).filter(prompt=prompt).with_names().order_by("-pk")[:MOST]

@@ -209,8 +209,13 @@ class HouseAdmin(admin.ModelAdmin):
 
     def found(self, request: HttpRequest, pk: object) -> Any:
         """Return a thing the person may see, with what pages show of it. Raises NotFound for all others."""
+        return self.one_of(self.get_queryset(request), pk)
+
+    @staticmethod
+    def one_of(rows: QuerySet[Any], pk: object) -> Any:
+        """Return the row with this id, of rows the person may see. Raises NotFound."""
         try:
-            return self.get_queryset(request).get(pk=pk)
+            return rows.get(pk=pk)
         except (ObjectDoesNotExist, ValueError, ValidationError) as error:
             raise NotFound("There is nothing at this address.") from error
 

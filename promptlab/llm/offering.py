@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -48,7 +48,16 @@ def estimate(team_id: int, content: str | Sequence[ChatMessage], model: str = ""
 
     Raises UnknownModel for a name that cannot be one.
     """
+    return estimate_all(team_id, [content], model)[0]
+
+
+def estimate_all(team_id: int, contents: Iterable[str | Sequence[ChatMessage]], model: str) -> list[TokenCount]:
+    """Return the same for several texts: one query."""
     row = LanguageModel.objects.filter(team_id=team_id, name=model).select_related("provider").first()
+    return [_estimated(row, content, model) for content in contents]
+
+
+def _estimated(row: LanguageModel | None, content: str | Sequence[ChatMessage], model: str) -> TokenCount:
     if row is None:
         return tokens.estimate(content, model)
     if row.provider.kind == Provider.Kind.ECHO:

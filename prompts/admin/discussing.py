@@ -14,9 +14,9 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
-from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, acting, asks, link, sent
+from promptlab.accounts.modeladmin import HouseForm, acting, asks, link, sent
 from prompts import diff, resolve
-from prompts.admin.section import section
+from prompts.admin.section import SectionPages, section
 from prompts.admin.shown import crumbs, page_of, version_label
 from prompts.errors import CommentNotFound
 from prompts.models import Comment, Prompt, Version
@@ -54,7 +54,7 @@ class CommentForm(WordsForm):
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
 
 
-class DiscussionPages(HouseAdmin):
+class DiscussionPages(SectionPages):
     """Part of the prompt's admin, which has their addresses."""
 
     def discussion_urls(self) -> list[Any]:
@@ -65,7 +65,7 @@ class DiscussionPages(HouseAdmin):
 
     def discussion_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the threads of a prompt or a version, and that version's lines; a POST begins a thread."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         if request.method == "POST":
             self.demand(request, "prompt.comment", prompt)
         version = resolve.version_of(prompt, request.GET["version"]) if request.GET.get("version") else None
@@ -102,7 +102,7 @@ class DiscussionPages(HouseAdmin):
 
     def thread_page(self, request: HttpRequest, pk: int, comment: int) -> HttpResponse:
         """Ask before an act on a comment; a POST answers it, changes its words, settles it or opens it again."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         actor = self.demand(request, "prompt.comment", prompt)
         one = Comment.objects.filter(pk=comment, prompt=prompt).select_related("prompt", "version").first()
         if one is None:

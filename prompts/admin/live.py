@@ -9,12 +9,12 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from promptlab.accounts.modeladmin import HouseAdmin, acting
+from promptlab.accounts.modeladmin import acting
 from prompts import resolve
 from prompts.admin.arriving import arrived
 from prompts.admin.move_forms import MomentForm
 from prompts.admin.reviewing import plans_of
-from prompts.admin.section import section
+from prompts.admin.section import SectionPages, section
 from prompts.admin.shown import Place, move_row, places_of
 from prompts.errors import NotDeployed
 from prompts.models import DeploymentEvent, Prompt
@@ -22,7 +22,7 @@ from prompts.models import DeploymentEvent, Prompt
 MOVES_ON_A_PAGE = 50
 
 
-class LivePages(HouseAdmin):
+class LivePages(SectionPages):
     """Part of the prompt's admin, which has their addresses."""
 
     def live_urls(self) -> list[Any]:
@@ -33,7 +33,7 @@ class LivePages(HouseAdmin):
 
     def moves_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what is live where and how far it has come, what was live at a moment, every move and the ways back."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         form = MomentForm(request.GET if request.GET.get("at") else None)
         places = places_of(acting(request), prompt)
         moment = form.cleaned_data["at"] if form.is_bound and form.is_valid() else None
@@ -55,7 +55,7 @@ class LivePages(HouseAdmin):
 
     def arrivals_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer how far what is live has come by now: the part of the page that looks again by itself."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         self.demand(request, self.view_capability, prompt)
         shown = arrived(prompt, places_of(acting(request), prompt))
         return TemplateResponse(request, "admin/prompts/_arrivals.html", shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
 from promptlab.lib.errors import DomainError
-from prompts import diff, resolve
+from prompts import diff, resolve, snippets
 from prompts.admin.contracting import contract_shown
 from prompts.admin.move_forms import BackForm, DeployForm, MoveForm, PromoteForm
 from prompts.admin.shown import (
@@ -28,6 +29,7 @@ from prompts.errors import DeploymentNotFound, LiveAlready, NeverLive, NotDeploy
 from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, Version
 from prompts.services import deploying, policies, scheduling, suite_gate
 from prompts.services.environments import named
+from prompts.services.suite_gate import Verdict
 
 
 class MovePages(HouseAdmin):
@@ -45,7 +47,8 @@ class MovePages(HouseAdmin):
 
     def deploy_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         """Say what putting a version live would change there; a POST does it."""
-        prompt, where, pointer = self._at(request, pk, environment)
+        prompt = self._moved_one(request, pk)
+        where, pointer = _at(prompt, environment)
         self._demand_move(request, prompt, where)
         wanted = _wanted(request, prompt)
         form, shown = self._before_live(request, pointer, wanted, where, DeployForm)
@@ -73,9 +76,10 @@ class MovePages(HouseAdmin):
 
     def promote_page(self, request: HttpRequest, pk: int, source: str, environment: str) -> HttpResponse:
         """Say what making live here what is live there would change; a POST does it."""
-        prompt, where, pointer = self._at(request, pk, environment)
+        prompt = self._moved_one(request, pk)
+        where, pointer = _at(prompt, environment)
         self._demand_move(request, prompt, where)
-        _prompt, origin, there = self._at(request, pk, source)
+        origin, there = _at(prompt, source)
         if there is None or there.version is None:
             raise NotDeployed(prompt=prompt.title, environment=str(origin))
         form, shown = self._before_live(request, pointer, there.version, where, PromoteForm)
@@ -107,7 +111,8 @@ class MovePages(HouseAdmin):
 
     def try_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         """Say which test suites a version is asked by; a POST asks, and what is live there as well."""
-        prompt, where, _pointer = self._at(request, pk, environment)
+        prompt = self._moved_one(request, pk)
+        where = named(prompt.team_id, environment)
         actor = self.demand(request, "prompt.write", prompt)
         wanted = _wanted(request, prompt)
         back = f"{self.url('deploy', prompt.pk, where.name)}?version={wanted.number}"
@@ -144,9 +149,11 @@ class MovePages(HouseAdmin):
         """Return the questions before a version goes live, and what the page shows of what changes and what is in the way."""
         live = pointer.version if pointer else None
         is_live_already = live is not None and live.pk == wanted.pk
-        in_the_way = [] if is_live_already else policies.obstacles(acting(request), wanted, where)
+        verdicts = [] if is_live_already else suite_gate.verdicts(wanted, where)
+        in_the_way = [] if is_live_already else policies.obstacles(acting(request), wanted, where, verdicts)
         may_try = self.may(request, "prompt.write", wanted.prompt)
-        changed, of_texts = _foreseen(wanted, where, live)
+        users = snippets.live_includers(wanted.prompt_id, where)
+        changed, of_texts = _foreseen(wanted, where, live, users)
         form = form_class(
             sent(request),
             version=wanted,
@@ -157,12 +164,12 @@ class MovePages(HouseAdmin):
         )
         shown = {
             "template": "admin/prompts/deploy.html",
-            "consequences": _consequences(live, wanted, where),
+            "consequences": _consequences(live, wanted, where, users),
             "warnings": [*(error.told for error in in_the_way), *of_texts],
             "submit_label": _("Put v%(number)s live in %(environment)s")
             % {"number": wanted.number, "environment": where},
             "contract": contract_shown(live, wanted, where),
-            "verdicts": [] if is_live_already else _verdicts(wanted, where),
+            "verdicts": _verdicts(verdicts),
             "try_url": self.url("try", wanted.prompt_id, where.name) if may_try else "",
             "wanted": wanted,
             "live": live,
@@ -173,7 +180,8 @@ class MovePages(HouseAdmin):
 
     def rollback_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         """Name the version that returns; a POST goes back to it."""
-        prompt, where, pointer = self._at(request, pk, environment)
+        prompt = self._moved_one(request, pk)
+        where, pointer = _at(prompt, environment)
         self._demand_move(request, prompt, where)
         if pointer is None or pointer.version is None:
             raise NotDeployed(prompt=prompt.title, environment=str(where))
@@ -184,12 +192,13 @@ class MovePages(HouseAdmin):
 
     def return_page(self, request: HttpRequest, pk: int, event: int) -> HttpResponse:
         """Name the version that an earlier move put live; a POST makes it live again."""
-        prompt = self.found(request, pk)
+        prompt = self._moved_one(request, pk)
         moves = DeploymentEvent.objects.filter(prompt=prompt, pk=event)
         move = moves.select_related("environment", "to_version__prompt").first()
         if move is None:
             raise DeploymentNotFound
-        _prompt, where, pointer = self._at(request, pk, move.environment.name)
+        where = move.environment
+        pointer = _pointer(prompt, where)
         self._demand_move(request, prompt, where)
         if pointer is None or move.to_version is None:
             raise NeverLive(prompt=prompt.title, target=gettext("by that move"), environment=str(where))
@@ -236,7 +245,8 @@ class MovePages(HouseAdmin):
 
     def undeploy_page(self, request: HttpRequest, pk: int, environment: str) -> HttpResponse:
         """Say what stopping means; a POST takes the prompt off."""
-        prompt, where, pointer = self._at(request, pk, environment)
+        prompt = self._moved_one(request, pk)
+        where, pointer = _at(prompt, environment)
         self._demand_move(request, prompt, where)
         if pointer is None or pointer.version is None:
             raise NotDeployed(prompt=prompt.title, environment=str(where))
@@ -263,12 +273,10 @@ class MovePages(HouseAdmin):
             breadcrumbs=crumbs(prompt),
         )
 
-    def _at(self, request: HttpRequest, pk: int, environment: str) -> tuple[Prompt, Environment, Deployment | None]:
-        prompt = self.found(request, pk)
-        where = named(prompt.team_id, environment)
-        pointers = Deployment.objects.filter(prompt=prompt, environment=where)
-        whole = ["version__prompt", "event__before__to_version__prompt", "event__restores__before__to_version__prompt"]
-        return prompt, where, pointers.select_related(*whole).first()
+    def _moved_one(self, request: HttpRequest, pk: int) -> Prompt:
+        """Return the prompt whose pointer moves, bare."""
+        found: Prompt = self.one_of(self.visible(request), pk)
+        return found
 
     def _demand_move(self, request: HttpRequest, prompt: Prompt, where: Environment) -> None:
         self.demand(request, deploy_capability(where), prompt)
@@ -287,7 +295,20 @@ class MovePages(HouseAdmin):
         return self.said(request, message, self.url("moves", prompt.pk))
 
 
-def _verdicts(wanted: Version, where: Environment) -> list[dict[str, Any]]:
+def _at(prompt: Prompt, environment: str) -> tuple[Environment, Deployment | None]:
+    """Return an environment of the prompt's team, and what points to it there. Raises EnvironmentNotFound."""
+    where = named(prompt.team_id, environment)
+    return where, _pointer(prompt, where)
+
+
+def _pointer(prompt: Prompt, where: Environment) -> Deployment | None:
+    pointers = Deployment.objects.filter(prompt=prompt, environment=where)
+    whole = ["version__prompt", "event__before__to_version__prompt", "event__restores__before__to_version__prompt"]
+    found: Deployment | None = pointers.select_related(*whole).first()
+    return found
+
+
+def _verdicts(found: Iterable[Verdict]) -> list[dict[str, Any]]:
     """Return what each test suite that is asked for says: its name, whether it is green, and the runs it looked at."""
     return [
         {
@@ -296,7 +317,7 @@ def _verdicts(wanted: Version, where: Environment) -> list[dict[str, Any]]:
             "kind": "ok" if one.is_green else "bad",
             "url": page_of("suiterun_change", one.run.pk) if one.run else page_of("suite_change", one.suite.pk),
         }
-        for one in suite_gate.verdicts(wanted, where)
+        for one in found
     ]
 
 
@@ -322,10 +343,12 @@ def _wanted(request: HttpRequest, prompt: Prompt) -> Version:
     return resolve.version_of(prompt, asked)
 
 
-def _foreseen(wanted: Version, where: Environment, live: Version | None) -> tuple[bool, list[str]]:
+def _foreseen(
+    wanted: Version, where: Environment, live: Version | None, users: Sequence[Version]
+) -> tuple[bool, list[str]]:
     """Return whether callers meet other blanks, and what to warn of: what is included, and what includes it."""
     try:
-        changes = deploying.changed_variables(wanted, where, live)
+        changes = deploying.changed_variables(wanted, where, live, users)
     except DomainError as error:
         return False, [error.told]
     rows = diff.variables(live, wanted) if live else None
@@ -345,14 +368,14 @@ def _ticks(live: Version | None, wanted: Version, where: Environment, changed: b
     return ticks
 
 
-def _consequences(live: Version | None, wanted: Version, where: Environment) -> list[Any]:
+def _consequences(live: Version | None, wanted: Version, where: Environment, users: Sequence[Version]) -> list[Any]:
     names = {"number": wanted.number, "environment": where, "live": live.number if live else ""}
     if live is None:
         first = _("Apps that ask for this prompt in %(environment)s get v%(number)s. Until now they got an error.")
     else:
         first = _("Apps in %(environment)s get v%(number)s instead of v%(live)s.")
-    users = also_changed(wanted, where)
-    also = [_("It also changes: %(titles)s.") % {"titles": users}] if users else []
+    titles = also_changed(users)
+    also = [_("It also changes: %(titles)s.") % {"titles": titles}] if titles else []
     return [first % names, *also, _pace(where)]
 
 

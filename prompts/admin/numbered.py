@@ -9,16 +9,16 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, acting
+from promptlab.accounts.modeladmin import acting
 from prompts import diff
-from prompts.admin.section import section
+from prompts.admin.section import SectionPages, section
 from prompts.admin.shown import KIND_OF_STATE, kind_of, page_of, places_of, version_label
 from prompts.models import Version
 
 VERSIONS_ON_A_PAGE = 50
 
 
-class NumberedPages(HouseAdmin):
+class NumberedPages(SectionPages):
     """Part of the prompt's admin, which has their address."""
 
     def version_urls(self) -> list[Any]:
@@ -26,7 +26,7 @@ class NumberedPages(HouseAdmin):
 
     def versions_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """List the versions, the newest first; two are chosen to be compared."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         actor = acting(request)
         rows = Version.objects.filter(prompt=prompt).newest_first()
         page = Paginator(rows, VERSIONS_ON_A_PAGE).get_page(request.GET.get("page"))

@@ -86,6 +86,11 @@ class PromptAdmin(
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.visible(request).for_list().with_standing(acting(request))
 
+    def found(self, request: HttpRequest, pk: object) -> Any:
+        """Return a prompt with all that Edit and Settings show of it. Raises NotFound."""
+        rows: Any = self.get_queryset(request)
+        return self.one_of(rows.with_header(), pk)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:

@@ -30,14 +30,14 @@ def state_badge(version: Version) -> SafeString:
 def review_acts(actor: Principal, version: Version) -> list[dict[str, Any]]:
     """Return the links to what the person may do about the version's review."""
     team_id = version.prompt.team_id
-    standing = reviewing.standing_request(version)
-    may_review = standing is not None and actor.may("prompt.review", team_id)
+    stands = version.review_state in (Version.ReviewState.IN_REVIEW, Version.ReviewState.APPROVED)
+    may_review = stands and actor.may("prompt.review", team_id)
     writes = actor.may("prompt.write", team_id) and version.prompt.archived_at is None
     offers = [
-        ("submit", _("Ask for a review…"), standing is None and writes),
+        ("submit", _("Ask for a review…"), not stands and writes),
         ("approve", _("Approve…"), may_review and version.author_id != actor.user_id),
         ("changes", _("Ask for changes…"), may_review),
-        ("withdraw", _("Take it back…"), standing is not None and writes),
+        ("withdraw", _("Take it back…"), stands and writes),
     ]
     return [
         {"label": label, "url": page_of(f"version_{name}", version.pk)} for name, label, offered in offers if offered
@@ -50,7 +50,9 @@ def review_of(actor: Principal, version: Version) -> dict[str, Any]:
 
 
 def plans_of(prompt: Prompt) -> list[dict[str, Any]]:
-    """Return what is planned for a prompt, the next first."""
+    """Return what is planned for a prompt, the next first; no query where it is known that nothing is."""
+    if not getattr(prompt, "has_plans", True):
+        return []
     rows = ScheduledDeployment.objects.filter(prompt=prompt, state="waiting").with_names()
     return [{"label": str(row), "at": row.due_at, "url": page_of("scheduleddeployment_change", row.pk)} for row in rows]
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
+from promptlab.accounts.modeladmin import HouseAdmin
 from promptlab.lib.formats import fmt_wait
 from prompts.admin.shown import KIND_OF_STATE, crumbs, kind_of, page_of, version_label
 from prompts.models import Comment, Deployment, Prompt
@@ -29,6 +31,14 @@ TABS: dict[str, Any] = {
     "settings": _("Settings"),
 }
 """The sections of a prompt, in their order."""
+
+
+class SectionPages(HouseAdmin):
+    """For pages that stand below a prompt's header."""
+
+    def opened(self, request: HttpRequest, pk: int) -> Any:
+        """Return a prompt the person may see, with what its header says. Raises NotFound."""
+        return self.one_of(self.visible(request).for_section(), pk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,13 @@ elsewhere: dict[str, Callable[[Prompt], str]] = {
 
 
 def section(actor: Principal, prompt: Prompt, current: str) -> dict[str, Any]:
-    """Return the context that `admin/prompts/section.html` is made of: three queries, and those of floors above."""
+    """Return the context that `admin/prompts/section.html` is made of.
+
+    The queries of floors above; three more of a prompt that was not fetched `for_section`.
+    """
     told = [tell(actor, prompt) for tell in upstairs]
     counts = {name: count for one in told for name, count in one.counts.items()}
-    counts["discussion"] = Comment.objects.filter(prompt=prompt).open().count()
+    counts["discussion"] = _open_comments(prompt)
     newest = prompt.newest
     assert newest is not None
     counts["versions"] = newest.number
@@ -72,6 +85,12 @@ def section(actor: Principal, prompt: Prompt, current: str) -> dict[str, Any]:
             "readers": people_here(readers),
         },
     }
+
+
+def _open_comments(prompt: Any) -> int:
+    """Return how many threads are not settled; it may have been fetched with the prompt."""
+    known: int | None = getattr(prompt, "open_comments", None)
+    return Comment.objects.filter(prompt=prompt).open().count() if known is None else known
 
 
 def _live(prompt: Any) -> list[Any]:

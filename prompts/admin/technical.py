@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -16,7 +16,7 @@ from promptlab.lib.errors import Invalid
 from promptlab.lib.formats import fmt_name
 from prompts import snippets
 from prompts.admin.shown import page_of
-from prompts.models import Environment, Prompt, Version
+from prompts.models import Prompt, Version
 
 EMPTY: Mapping[str, Any] = {
     "syntax": Version.Syntax.MUSTACHE_LITE.value, "variables": {}, "output_schema": {}, "stop": [], "tools": [],
@@ -144,6 +144,8 @@ def settings_of(version: Version) -> list[tuple[Any, Any]]:
 
 def uses_of(actor: Principal, prompt: Prompt) -> list[dict[str, Any]]:
     """Return the prompts that include this one and may be seen, for links: title, address, and where that is live."""
+    if not getattr(prompt, "has_users", True):
+        return []
     return [
         {
             "title": use.prompt.title,
@@ -154,6 +156,6 @@ def uses_of(actor: Principal, prompt: Prompt) -> list[dict[str, Any]]:
     ]
 
 
-def also_changed(version: Version, environment: Environment) -> str:
-    """Return the titles of the prompts live there that include this one; empty for none."""
-    return ", ".join(sorted(one.prompt.title for one in snippets.live_includers(version.prompt_id, environment)))
+def also_changed(users: Iterable[Version]) -> str:
+    """Return the titles of the prompts that include another one (`snippets.live_includers`); empty for none."""
+    return ", ".join(sorted(one.prompt.title for one in users))

@@ -9,11 +9,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from promptlab.accounts.modeladmin import HouseAdmin, acting, link, sent
+from promptlab.accounts.modeladmin import acting, link, sent
 from prompts import resolve
 from prompts.admin.forms import SettingsForm
 from prompts.admin.reviewing import review_acts
-from prompts.admin.section import section
+from prompts.admin.section import SectionPages, section
 from prompts.admin.shown import crumbs, difference, page_of, places_of, version_label
 from prompts.admin.standing import standing_of
 from prompts.models import Version
@@ -21,7 +21,7 @@ from prompts.services import authoring
 from prompts.services.authoring import PromptChanges
 
 
-class UpkeepPages(HouseAdmin):
+class UpkeepPages(SectionPages):
     """Part of the prompt's admin, which has their addresses."""
 
     def upkeep_urls(self) -> list[Any]:
@@ -73,7 +73,7 @@ class UpkeepPages(HouseAdmin):
 
     def compare_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show two versions side by side; without a choice the live one (or the one before) and the newest."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         newest = prompt.newest
         live = next((pointer.version for pointer in reversed(prompt.live)), None)
         usual = live.number if live and live.pk != newest.pk else max(1, newest.number - 1)
@@ -109,7 +109,7 @@ class UpkeepPages(HouseAdmin):
 
     def archive_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what archiving means; a POST archives."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         actor = self.demand(request, self.write_capability, prompt)
 
         def archive(filled: dict[str, Any]) -> HttpResponse:
@@ -140,7 +140,7 @@ class UpkeepPages(HouseAdmin):
 
     def restore_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Say what bringing back means; a POST does it."""
-        prompt = self.found(request, pk)
+        prompt = self.opened(request, pk)
         actor = self.demand(request, self.write_capability, prompt)
 
         def restore(filled: dict[str, Any]) -> HttpResponse:

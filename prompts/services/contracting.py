@@ -20,7 +20,7 @@ from promptlab import llm
 from promptlab.accounts.models import ApiKey
 from promptlab.lib.errors import DomainError
 from promptlab.llm import pricing
-from promptlab.llm.offering import estimate
+from promptlab.llm.offering import estimate, estimate_all
 from promptlab.llm.routes import routes_for
 from prompts import rendering, snippets
 from prompts.models import CallerDay, Deployment, Environment, Version
@@ -197,13 +197,15 @@ def _broken(callers: Mapping[int, _Caller], needed: Sequence[str]) -> list[Broke
 
 def _tokens(team_id: int, contents: Sequence[Content], models: Sequence[str]) -> int | None:
     """Return how many tokens more the text has, before anything is filled in; None for a model that cannot be."""
+    texts = [_text(content) for content in contents]
     try:
-        was, now = (
-            estimate(team_id, _text(content), model).tokens for content, model in zip(contents, models, strict=True)
-        )
+        if models[0] == models[1]:
+            was, now = estimate_all(team_id, texts, models[0])
+        else:
+            was, now = (estimate(team_id, text, model) for text, model in zip(texts, models, strict=True))
     except llm.LLMError:
         return None
-    return now - was
+    return now.tokens - was.tokens
 
 
 def _text(content: Content) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from django.utils.translation import gettext_noop
@@ -208,14 +208,15 @@ def _earlier(pointer: Deployment, to: DeploymentEvent | int) -> DeploymentEvent:
 
 
 def changed_variables(
-    version: Version, environment: Environment, live: Version | None
+    version: Version, environment: Environment, live: Version | None, users: Sequence[Version] | None = None
 ) -> dict[str, diff.VariableChange]:
     """Return, by name, the prompts whose callers meet other variables when `version` goes live instead of `live`.
 
-    The prompt itself, and those live there that include it. Raises what `snippets.resolve` raises when any of them
-    could not be put together any more.
+    The prompt itself, and those live there that include it: `users`, if they are known already. Raises what
+    `snippets.resolve` raises when any of them could not be put together any more.
     """
-    users = snippets.live_includers(version.prompt_id, environment)
+    if users is None:
+        users = snippets.live_includers(version.prompt_id, environment)
     then = snippets.resolve_all([version, *users], environment, instead=[version])
     now = snippets.resolve_all([live or version, *users], environment, instead=[] if live else [version])
     changes = {

@@ -98,8 +98,8 @@ def _taken(name: str) -> Conflict:
 
 def named(team_id: int, name: str) -> Environment:
     """Return the team's environment, making the three usual ones for a new team. Raises EnvironmentNotFound."""
-    ensure_defaults(team_id)
-    return resolve.environment_named(team_id, name)
+    found = next((one for one in ensure_defaults(team_id) if one.name == name), None)
+    return found or resolve.environment_named(team_id, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from promptlab.lib.errors import Conflict, Invalid
 from prompts.errors import EnvironmentFrozen, LiveInProtected, ReviewRequired
 from prompts.models import Deployment, Environment, FreezeWindow, Prompt, Version
 from prompts.services import reviewing, suite_gate
+from prompts.services.suite_gate import Verdict
 
 SHORTEST_REASON = 10
 MOST_NAMES = 20
@@ -51,8 +52,13 @@ def check(actor: Principal, version: Version, environment: Environment, *, break
     )
 
 
-def obstacles(actor: Principal, version: Version, environment: Environment) -> list[Conflict]:
-    """Return everything that forbids it now, the freeze first; nothing when it may go live."""
+def obstacles(
+    actor: Principal, version: Version, environment: Environment, verdicts: Sequence[Verdict] | None = None
+) -> list[Conflict]:
+    """Return everything that forbids it now, the freeze first; nothing when it may go live.
+
+    `verdicts` are what `suite_gate.verdicts` found, of a caller that shows them, too.
+    """
     found: list[Conflict] = []
     window = current_freeze(environment)
     if window is not None:
@@ -61,7 +67,9 @@ def obstacles(actor: Principal, version: Version, environment: Environment) -> l
     missing = _missing(actor, version, environment)
     if missing > 0:
         found.append(_review_required(version, environment, missing))
-    return [*found, *suite_gate.obstacles(version, environment)]
+    if verdicts is None:
+        verdicts = suite_gate.verdicts(version, environment)
+    return [*found, *suite_gate.obstacles(verdicts)]
 
 
 def current_freeze(environment: Environment) -> FreezeWindow | None:

@@ -5,7 +5,7 @@ A verdict is about one content: it is void after an edit, a change of the suite,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,13 +60,13 @@ class Verdict:
         )
 
 
-def obstacles(version: Version, environment: Environment) -> list[SuiteNotGreen]:
-    """Return what the environment's suites have against the version: one query where it asks for none."""
-    return [one.error for one in verdicts(version, environment) if not one.is_green]
+def obstacles(found: Iterable[Verdict]) -> list[SuiteNotGreen]:
+    """Return what suites have against a version, by their verdicts."""
+    return [one.error for one in found if not one.is_green]
 
 
 def verdicts(version: Version, environment: Environment) -> list[Verdict]:
-    """Return what every suite that the environment asks for says of the version, by name."""
+    """Return what every suite that the environment asks for says of the version, by name; one query where it asks for none."""
     suites = required(version, environment)
     live = _live(version, environment) if suites else None
     return [_verdict(suite, version, live, environment) for suite in suites]

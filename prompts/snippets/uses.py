@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from django.db.models import Q
+
 from promptlab.lib.errors import DomainError
 from prompts.errors import SnippetNotFound
 from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, PromptAlias, SnippetUse, Version
@@ -71,7 +73,7 @@ def where_used(prompt: Prompt, among: PromptQuerySet) -> list[Use]:
     """Return the prompts, of those in `among`, whose newest or live versions include the prompt, by name.
 
     A use through others counts where all of them are: the newest of each, or what is live in one environment.
-    Two queries, and one for each level of includes.
+    Three queries, and one for each two further levels of includes.
     """
     edges = list(_edges_up(prompt.pk))
     places = _places({edge.version_id for edge in edges})
@@ -94,10 +96,14 @@ def _use(prompt: Prompt, places: Mapping[str, int], is_direct: bool) -> Use:
 def _edges_up(prompt_id: int) -> Iterator[_Edge]:
     """Yield which versions ever included the prompt, and which ever included their prompts, and so on."""
     wanted, seen = {prompt_id}, {prompt_id}
-    for _level in range(MAX_DEPTH):
-        rows = SnippetUse.objects.filter(snippet__in=wanted) if wanted else SnippetUse.objects.none()
+    for _two_levels in range(0, MAX_DEPTH, 2):
+        if not wanted:
+            return
+        above = SnippetUse.objects.filter(snippet__in=wanted).values("version__prompt")
+        rows = SnippetUse.objects.filter(Q(snippet__in=wanted) | Q(snippet__in=above))
         edges = [_Edge(*row) for row in rows.values_list("snippet_id", "version_id", "version__prompt_id")]
         yield from edges
+        seen |= {edge.prompt_id for edge in edges if edge.snippet_id in wanted}
         wanted = {edge.prompt_id for edge in edges} - seen
         seen |= wanted
 

@@ -100,7 +100,7 @@ class SidePages(HouseAdmin):
 
 
 def _prompt(actor: Principal, asked: str) -> Prompt:
-    rows = Prompt.objects.visible_to(actor).select_related("newest", "collection")
+    rows = Prompt.objects.visible_to(actor).for_section()
     found: Prompt | None = rows.filter(pk=int(asked)).first() if asked.isdecimal() else None
     if found is None:
         raise NotFound("There is nothing at this address.")

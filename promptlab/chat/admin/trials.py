@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -33,6 +33,8 @@ class Trial:
     model: str = ""
     talk: Conversation | None = None
     problem: str = ""
+    last: Message | None = None
+    """The last answer of the talk, with the version it came of."""
 
 
 def trial_of(prompt: Prompt, asked: Query, talk: Conversation | None) -> Trial:
@@ -54,6 +56,10 @@ def _version_of(prompt: Prompt, choice: str) -> Version:
     """Return the version of a number, or that is live in an environment. Raises VersionNotFound, NotDeployed."""
     if choice.isdecimal():
         return resolve.version_of(prompt, choice)
+    for pointer in getattr(prompt, "live", ()):
+        if pointer.environment.name == choice:
+            pointer.version.prompt = prompt
+            return cast("Version", pointer.version)
     return resolve.live_version(prompt.team_id, prompt.name, choice).version
 
 
@@ -71,10 +77,11 @@ def turn_of(trial: Trial, form: SayForm) -> TurnInput:
     )
 
 
-def filled_before(talk: Conversation | None) -> Mapping[str, Any]:
-    """Return what the blanks were filled with the last time."""
-    last = Message.objects.answers().filter(conversation=talk).order_by("-pk").first() if talk else None
-    return last.variables if last else {}
+def last_answer(talk: Conversation) -> Message | None:
+    """Return the last answer of a talk, with all that what was sent for it is put together from."""
+    rows = Message.objects.answers().filter(conversation=talk).select_related("version__prompt", "conversation")
+    found: Message | None = rows.order_by("-pk").first()
+    return found
 
 
 def who_tries(request: HttpRequest) -> str:

@@ -20,7 +20,7 @@ from promptlab.lib.errors import FieldProblem
 from promptlab.llm.models import LanguageModel, Provider
 from promptlab.llm.offering import offers
 from prompts import rendering, sandbox
-from prompts.models import Deployment, Prompt, Version
+from prompts.models import Prompt, Version
 
 BLANK = "blank_"
 TIER, MODEL = "tier:", "model:"
@@ -120,15 +120,17 @@ class JsonText(forms.CharField):
             ) from None
 
 
-def texts_of(prompt: Prompt) -> Choices:
-    """Return the texts of a prompt that can be tried: what is live, then its newest versions. Two queries."""
-    live = Deployment.objects.live().filter(prompt=prompt).select_related("environment", "version")
+def texts_of(prompt: Any) -> Choices:
+    """Return the texts of a prompt that can be tried: what is live, then its newest versions. One query.
+
+    The prompt was fetched `for_section`.
+    """
     found: Choices = [
         (
             one.environment.name,
             gettext("Live in %(where)s: v%(number)s") % {"where": one.environment, "number": one.version.number},
         )
-        for one in live.defer("version__text", "version__messages").order_by("-environment__position")
+        for one in reversed(prompt.live)
     ]
     rows = Version.objects.filter(prompt=prompt).newest_first().only("number", "version_string")[:MOST_VERSIONS]
     named = ((one.number, f" ({one.version_string})" if one.version_string else "") for one in rows)

@@ -23,7 +23,7 @@ from promptlab.chat.admin.trials import (
     CAPABILITY,
     Trial,
     address_of,
-    filled_before,
+    last_answer,
     trial_of,
     tries,
     turn_of,
@@ -131,6 +131,7 @@ class TryPages(HouseAdmin):
         found: Conversation | None = rows.filter(pk=pk, prompt__isnull=False).first()
         if found is None:
             raise NotFound("There is nothing at this address.")
+        found.prompt = Prompt.objects.for_section().get(pk=found.prompt_id)
         return found
 
     def _begun(self, request: HttpRequest, actor: Principal) -> Trial:
@@ -138,7 +139,8 @@ class TryPages(HouseAdmin):
         wanted = request.GET.get("prompt", "")
         if not wanted:
             return Trial()
-        found = Prompt.objects.visible_to(actor).filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+        rows = Prompt.objects.visible_to(actor).for_section()
+        found = rows.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
         if found is None:
             raise NotFound("There is nothing at this address.")
         return trial_of(found, request.GET, None)
@@ -146,9 +148,9 @@ class TryPages(HouseAdmin):
     def _gone_on(self, request: HttpRequest, talk: Conversation) -> Trial:
         """Return what is tried in a talk: as the address says, else as the last time."""
         assert talk.prompt is not None
-        last = Message.objects.answers().filter(conversation=talk).order_by("-pk").first()
+        last = last_answer(talk)
         before = {name: str(value) for name, value in last.metadata.items()} if last else {}
-        return trial_of(talk.prompt, {**before, **request.GET.dict()}, talk)
+        return replace(trial_of(talk.prompt, {**before, **request.GET.dict()}, talk), last=last)
 
     def _page(self, request: HttpRequest, trial: Trial) -> HttpResponse:
         example: dict[str, Any] = {}
@@ -157,7 +159,7 @@ class TryPages(HouseAdmin):
         form = SayForm(
             sent(request),
             version=trial.version,
-            filled=example.get("filled", filled_before(trial.talk)),
+            filled=example.get("filled", trial.last.variables if trial.last else {}),
             initial={"message": example.get("message", "")},
         )
         if request.method == "POST" and trial.version is not None and form.is_valid():
@@ -230,7 +232,7 @@ class TryPages(HouseAdmin):
             "title_form": TitleForm(initial={"title": talk.title}) if talk else None,
             "talks": self._talks(actor, talk, is_archived="archived" in request.GET),
             "shows_archived": "archived" in request.GET,
-            "received": self._received(talk) if talk else [],
+            "received": _received(trial.last),
             "may_keep": trial.prompt is not None and actor.may("prompt.write", trial.prompt.team_id),
             "example_sets": examples_of(actor, trial.prompt, address_of(here, trial)) if trial.prompt else [],
             "urls": {
@@ -286,16 +288,6 @@ class TryPages(HouseAdmin):
             for one in said
         ]
 
-    def _received(self, talk: Conversation) -> list[dict[str, str]]:
-        """Return what the model got for the last answer of a talk, message by message; nothing where that is gone."""
-        rows = Message.objects.answers().filter(conversation=talk).select_related("version__prompt", "conversation")
-        last = rows.order_by("-pk").first()
-        try:
-            found = sent_messages(last) if last else []
-        except DomainError:
-            return []
-        return [{"role": one.role, "text": one.content} for one in found]
-
     def _talks(self, actor: Principal, current: Conversation | None, *, is_archived: bool) -> list[dict[str, Any]]:
         """Return the person's own talks, the latest first."""
         rows = Conversation.objects.visible_to(actor, CAPABILITY).filter(author_id=actor.user_id)
@@ -310,3 +302,12 @@ class TryPages(HouseAdmin):
             }
             for one in rows.with_titles().order_by("-pk")[:MOST_TALKS]
         ]
+
+
+def _received(last: Message | None) -> list[dict[str, str]]:
+    """Return what the model got for the last answer of a talk, message by message; nothing where that is gone."""
+    try:
+        found = sent_messages(last) if last else []
+    except DomainError:
+        return []
+    return [{"role": one.role, "text": one.content} for one in found]
