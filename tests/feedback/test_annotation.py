@@ -66,7 +66,7 @@ def test_a_round_is_rated_one_answer_after_the_other(cast: Cast, prompt: Prompt)
     for client in (writer, signed_in(cast.ben)):
         for item in one.items.all():
             html = client.get(page).content.decode()
-            assert f'name="item" value="{item.pk}"' in html and 'data-key="1"' in html and "Answer" in html
+            assert f'name="item" value="{item.pk}"' in html and 'aria-keyshortcuts="1"' in html and "Answer" in html
             value = "-1" if item.message.content == "Answer 0" else "1"
             client.post(page, {"item": item.pk, "value": value, "comment": "Why"})
         assert client.get(page).status_code == 302

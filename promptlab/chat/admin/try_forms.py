@@ -67,7 +67,7 @@ class SayForm(HouseForm):
     message = forms.CharField(
         label=_("Your message"),
         max_length=MAX_MESSAGE,
-        widget=forms.Textarea(attrs={"rows": 4, "aria-keyshortcuts": "Control+Enter"}),
+        widget=forms.Textarea(attrs={"rows": 4}),
         error_messages=asks(_("Write what a user would say.")),
     )
 

@@ -14,7 +14,8 @@ let isSent = false;
 let timer = 0;
 
 async function say(body, keepalive = false) {
-  const answer = await fetch(words.url, { method: "POST", body, redirect: "manual", keepalive });
+  const headers = { "X-CSRFToken": elements.csrfmiddlewaretoken.value };
+  const answer = await fetch(words.url, { method: "POST", headers, body, redirect: "manual", keepalive });
   if (answer.type === "opaqueredirect") throw words.out;
   if (answer.status === 403) await renew();
   if (!answer.ok) throw words.away;
@@ -54,22 +55,19 @@ async function keep(isLeaving) {
   if (typed() !== kept) timer = setTimeout(keep, PAUSE_MS * 2);
 }
 
-function ping() {
-  const body = new FormData();
-  body.set("csrfmiddlewaretoken", elements.csrfmiddlewaretoken.value);
-  if (!document.hidden) say(body).catch(() => {});
-}
+const ping = () => document.hidden || say().catch(() => {});
 
 /** Offer what this browser has and the server has not. */
 function recover() {
-  const found = JSON.parse(localStorage.getItem(place) ?? "[]").filter(([name]) => elements[name]?.matches?.("textarea, input, select"));
-  if (!found.some(([name, word]) => elements[name].matches("textarea") && elements[name].value !== word.replaceAll("\r\n", "\n"))) return localStorage.removeItem(place);
+  const found = JSON.parse(localStorage.getItem(place) ?? "[]").filter(([name]) => elements[name]?.matches);
+  const isNew = ([name, word]) => elements[name].type === "textarea" && elements[name].value !== word.replaceAll("\r\n", "\n");
   const offer = document.getElementById("draft-offer");
-  offer.hidden = false;
+  offer.hidden = !found.some(isNew);
+  if (offer.hidden) localStorage.removeItem(place);
   offer.addEventListener("click", ({ target }) => {
+    if (!target.value) return;
     if (target.value === "use") for (const [name, word] of found) elements[name].value = word;
-    else if (target.value === "drop") localStorage.removeItem(place);
-    else return;
+    localStorage.removeItem(place);
     offer.hidden = true;
     keep();
   });
@@ -90,9 +88,3 @@ addEventListener("pageshow", () => (isSent = false));
 // The last words go along with who leaves; this browser has them until the server has said that it does.
 addEventListener("pagehide", () => isSent || keep(true));
 document.addEventListener("visibilitychange", () => document.hidden && keep());
-addEventListener("keydown", (event) => {
-  const button = { s: ".primary", Enter: "[value=try]" }[event.key];
-  if (!button || !(event.ctrlKey || event.metaKey)) return;
-  event.preventDefault();
-  form.requestSubmit(form.querySelector(`button${button}`));
-});

@@ -3,80 +3,54 @@
 
 /** Copy data-copy, or the text of the element whose id is data-copy-from; say so on the button. */
 function copy(button) {
-  if (!navigator.clipboard) return;
-  const label = button.textContent;
-  button.hidden = false;
+  const { dataset, textContent: label } = button;
+  button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
-    const source = document.getElementById(button.dataset.copyFrom);
-    await navigator.clipboard.writeText(button.dataset.copy ?? source?.value ?? source?.textContent ?? "");
-    button.textContent = button.dataset.done || label;
+    const source = document.getElementById(dataset.copyFrom);
+    await navigator.clipboard.writeText(dataset.copy ?? source?.value ?? source?.textContent ?? "");
+    button.textContent = dataset.done || label;
     setTimeout(() => (button.textContent = label), 2000);
   });
 }
 
 /** Let one of three buttons (light, dark, auto) choose the colours; admin/js/theme.js applies the choice on load. */
 function theme(group) {
-  const buttons = [...group.querySelectorAll("button")];
-  const show = (mode) => buttons.forEach((button) => button.setAttribute("aria-pressed", button.value === mode));
+  const { dataset } = document.documentElement;
+  const show = () => {
+    for (const button of group.querySelectorAll("button")) button.setAttribute("aria-pressed", button.value === (dataset.theme || "auto"));
+  };
   group.hidden = false;
-  show(document.documentElement.dataset.theme || "auto");
   group.addEventListener("click", ({ target }) => {
-    if (!buttons.includes(target)) return;
-    document.documentElement.dataset.theme = target.value;
-    localStorage.setItem("theme", target.value);
-    show(target.value);
+    if (target.value) localStorage.setItem("theme", (dataset.theme = target.value));
+    show();
   });
+  show();
 }
 
-/** Have the browser ask before typed text is left behind. Works on a form or on anything around one. */
-function dirtyForm(root) {
-  let isDirty = false;
-  root.addEventListener("input", ({ target }) => (isDirty ||= target.form?.method === "post"));
-  root.addEventListener("submit", () => (isDirty = false));
-  addEventListener("beforeunload", (event) => isDirty && event.preventDefault());
-}
-
-/** Call `act` for single keys, unless someone is typing or has switched them off. */
-function onKey(act) {
-  document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping) return;
-    if (document.body.dataset.singleKeys !== "off") act(event);
-  });
-}
-
-/** Move to this field on "/". */
-function slashFocus(field) {
-  onKey((event) => {
-    if (event.key !== "/") return;
-    event.preventDefault();
-    field.select();
-    field.focus();
-  });
-}
-
-/** Press the form's button with data-key when that key is. */
-function keys(form) {
-  onKey(({ key }) => {
-    const button = [...form.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
-    if (button) form.requestSubmit(button);
-  });
-}
+/** A key presses, or goes to, what names it in aria-keyshortcuts. Single keys not while someone is typing, or has switched them off. */
+document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  const isHeld = event.ctrlKey || event.metaKey;
+  const isTyping = target.closest("input, textarea, select, [contenteditable]");
+  if (event.altKey || (!isHeld && (isTyping || event.repeat || document.body.dataset.singleKeys === "off"))) return;
+  const name = isHeld ? `Control+${key === "s" ? "S" : key}` : key;
+  const found = document.querySelector(`[aria-keyshortcuts="${CSS.escape(name)}"]`);
+  if (!found) return;
+  event.preventDefault();
+  if (!found.select) return found.click();
+  found.focus();
+  found.select();
+});
 
 /** Send a form once: its button says data-busy and rests until the page changes or comes back. */
 function busy(form) {
   form.addEventListener("submit", ({ submitter }) => {
     if (!submitter?.dataset.busy) return;
     const label = submitter.textContent;
+    const rest = (disabled, textContent) => Object.assign(submitter, { disabled, textContent });
     // After this event: a disabled button would not send its own name and value.
-    setTimeout(() => {
-      submitter.disabled = true;
-      submitter.textContent = submitter.dataset.busy;
-    });
-    addEventListener("pageshow", () => {
-      submitter.disabled = false;
-      submitter.textContent = label;
-    }, { once: true });
+    setTimeout(() => rest(true, submitter.dataset.busy));
+    addEventListener("pageshow", () => rest(false, label), { once: true });
   });
 }
 
@@ -92,16 +66,7 @@ function menu(details) {
   });
 }
 
-const BEHAVIOURS = {
-  copy,
-  theme,
-  "dirty-form": dirtyForm,
-  "slash-focus": slashFocus,
-  busy,
-  menu,
-  keys,
-  "focus-me": (element) => element.focus(),
-};
+const BEHAVIOURS = { copy, theme, busy, menu };
 
 function start(root) {
   for (const element of root.querySelectorAll("[data-behaviour]")) {

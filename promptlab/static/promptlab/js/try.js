@@ -11,21 +11,17 @@ async function say() {
   const { message } = form.elements;
   const said = message.value;
   const body = new FormData(form);
-  const turns = document.getElementById("turns");
-  const words = ["question", "answer"].map((kind) => form.querySelector(`template.${kind}`).content.firstElementChild.cloneNode(true));
-  words[0].querySelector(".said").textContent = said;
-  turns.append(...words);
-  words[1].scrollIntoView({ block: "nearest" });
+  const words = [...form.querySelectorAll("template")].map(({ content }) => content.firstElementChild.cloneNode(true));
+  const [question, reply] = words.map((one) => one.querySelector(".said"));
+  question.textContent = said;
+  document.getElementById("turns").append(...words);
+  reply.scrollIntoView({ block: "nearest" });
   button.disabled = true;
   status.textContent = form.dataset.working;
   form.querySelector(".problems")?.remove();
-  let problem = "";
-  try {
-    problem = await answer(body, words[1].querySelector(".said"));
-  } catch (thrown) {
-    problem = thrown instanceof Element ? thrown : form.dataset.broken;
-    words.forEach((one) => one.remove());
-  }
+  const problem = await answer(body, reply).catch((thrown) => (thrown instanceof Element ? thrown : form.dataset.broken));
+  // What was answered stands in the talk's own page by now.
+  words.forEach((one) => one.remove());
   button.disabled = false;
   status.textContent = "";
   if (problem) complain(problem);
@@ -46,7 +42,6 @@ async function answer(body, place) {
     else last = event;
   }
   if (last.url) await show(new URL(last.url, location.href));
-  else document.querySelectorAll("#turns > :not([id])").forEach((one) => one.remove());
   return last.error;
 }
 
@@ -73,18 +68,15 @@ async function show(url) {
   history.replaceState(null, "", url);
 }
 
+/** Say what is wrong: in words, or as a page says it. */
 function complain(problem) {
-  const note = problem instanceof Element ? document.adoptNode(problem) : document.createElement("p");
-  if (note !== problem) {
-    Object.assign(note, { className: "note problems", textContent: problem, role: "alert" });
-  }
+  const note = document.createElement("div");
+  Object.assign(note, { className: "note problems", role: "alert" });
+  note.append(...(problem.childNodes ?? [problem]));
   form.prepend(note);
 }
 
-form?.addEventListener("submit", (event) => {
+form.addEventListener("submit", (event) => {
   event.preventDefault();
   say();
-});
-form?.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
