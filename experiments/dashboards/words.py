@@ -13,7 +13,7 @@ from experiments.models import Experiment
 from experiments.results import ENOUGH_RATINGS, ENOUGH_TIME, ExperimentResults, Status
 from experiments.stats.verdict import Verdict
 from promptlab.audit.models import AuditEntry
-from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_points, fmt_range, fmt_wait
+from promptlab.lib.formats import DASH, fmt_chance, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_points, fmt_range, fmt_wait
 
 State = Experiment.State
 
@@ -123,13 +123,20 @@ def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Ma
 
 
 def _changes(found: ExperimentResults, results: Mapping[str, Any]) -> str:
-    """Return each alternative with its change and its range: `Shorter: −2.1 points (−5.4 to +1.2 points)`."""
+    """Return each alternative with its change, its range and how sure that is.
+
+    `Shorter: −2.1 points (−5.4 to +1.2 points), chance to be better 12 %`.
+    """
     parts = [
-        f"{_name(found, key)}: {fmt_points(one['change'])} ({fmt_range(*one['range'], unit='points')})"
+        f"{_name(found, key)}: {fmt_points(one['change'])} ({fmt_range(*one['range'], unit='points')}), {_sure(one)}"
         for key, one in results["changes"].items()
         if one["change"] is not None
     ]
     return _("Thumbs-up rate against the current text: %(changes)s.") % {"changes": "; ".join(parts)} if parts else ""
+
+
+def _sure(change: Mapping[str, Any]) -> str:
+    return _("chance to be better %(chance)s") % {"chance": fmt_chance(change["chance_to_win"])}
 
 
 def _prices(found: ExperimentResults, results: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from experiments.models import AnalysisSnapshot, Experiment, ExperimentUnit, Hou
 from experiments.services import analysis, concluding, lifecycle
 from experiments.services.concluding import Conclusion
 from experiments.stats.proportion import approval
-from promptlab.lib.formats import fmt_int, fmt_pct, fmt_points, fmt_range
+from promptlab.lib.formats import fmt_chance, fmt_int, fmt_pct, fmt_points, fmt_range
 from tests.experiments.test_dashboard import browser, see
 from tests.support.cast import Cast
 from tests.support.prepared import STORIES, Story, make_story
@@ -101,6 +101,9 @@ def test_every_other_number_is_the_stored_analysis_computed_again(cast: Cast) ->
     assert analysis.computed(kept.inputs) == kept.results
     words = see(cast.vic, page_of("clear-win"))
     change = kept.results["changes"]["variant-1"]
+    assert plain(
+        f"{fmt_range(*change['range'], unit='points')}), chance to be better {fmt_chance(0.999)}."
+    ) in html.unescape(words)
     assert plain(f"{fmt_points(change['change'])} {fmt_range(*change['range'], unit='points')}") in words
     for row in (
         ExperimentUnit.objects.filter(experiment=experiment)
