@@ -37,6 +37,7 @@ LABELS: dict[str, Any] = {
     "resume": _("Go on"),
     "stop": _("End"),
     "kill": _("Stop now"),
+    "drop": _("Drop the draft"),
 }
 TITLES: dict[str, Any] = {
     "start": _("Start %(title)s"),
@@ -44,6 +45,7 @@ TITLES: dict[str, Any] = {
     "resume": _("Go on with %(title)s"),
     "stop": _("End %(title)s"),
     "kill": _("Stop %(title)s now"),
+    "drop": _("Drop the draft %(title)s"),
 }
 CONSEQUENCES: dict[str, list[Any]] = {
     "start": [
@@ -57,6 +59,7 @@ CONSEQUENCES: dict[str, list[Any]] = {
         _("An ended experiment cannot go on. You can set up another one."),
     ],
     "kill": [_("Everybody gets the version that is live again, at once."), _("The result so far stays.")],
+    "drop": [_("It was never started, so nothing changes for anybody."), _("A dropped draft cannot be started.")],
 }
 DONE: dict[str, Any] = {
     "start": _("%(title)s is running."),
@@ -64,6 +67,7 @@ DONE: dict[str, Any] = {
     "resume": _("%(title)s goes on."),
     "stop": _("%(title)s has ended."),
     "kill": _("%(title)s is stopped. Everybody gets the live version."),
+    "drop": _("%(title)s is dropped."),
 }
 
 
@@ -155,7 +159,7 @@ class ExperimentAdmin(WizardPages, TrafficPages, DecidePages, OfPromptPages):
         verbs = lifecycle.allowed_verbs(thing)
         may_run = self.may(request, "experiment.run", thing)
         actions = [
-            {"label": LABELS[verb], "url": self.url("act", thing.pk, verb), "kind": _look(verb)}
+            {"label": LABELS[_said(thing, verb)], "url": self.url("act", thing.pk, verb), "kind": _look(thing, verb)}
             for verb in verbs
             if verb != "start"
         ]
@@ -199,21 +203,27 @@ class ExperimentAdmin(WizardPages, TrafficPages, DecidePages, OfPromptPages):
 
         def act(filled: dict[str, Any]) -> HttpResponse:
             lifecycle.VERBS[verb](actor, experiment, note=form.why())
-            return self.said(request, DONE[verb] % {"title": experiment.title}, there)
+            return self.said(request, DONE[said] % {"title": experiment.title}, there)
 
+        said = _said(experiment, verb)
         names = {"title": experiment.title, "environment": experiment.environment}
         return self.confirm(
             request,
             act,
             form=form,
-            title=TITLES[verb] % names,
-            consequences=[sentence % names for sentence in CONSEQUENCES[verb]],
-            submit_label=LABELS[verb],
+            title=TITLES[said] % names,
+            consequences=[sentence % names for sentence in CONSEQUENCES[said]],
+            submit_label=LABELS[said],
             is_danger=verb in ("kill", "stop"),
             cancel_url=there,
             breadcrumbs=[self.list_crumb(), {"label": experiment.title, "url": there}],
         )
 
 
-def _look(verb: str) -> str:
-    return {"start": "primary", "resume": "primary", "kill": "danger"}.get(verb, "")
+def _said(experiment: Experiment, verb: str) -> str:
+    """Return under which words an act goes: what never ran is not stopped."""
+    return "drop" if verb == "kill" and experiment.state == State.DRAFT else verb
+
+
+def _look(experiment: Experiment, verb: str) -> str:
+    return {"start": "primary", "resume": "primary", "kill": "danger"}.get(_said(experiment, verb), "")

@@ -226,6 +226,7 @@ class WizardPages(HouseAdmin):
             here = {"label": draft.title, "url": self.url("change", draft.pk)}
             context = {
                 "title": draft.title,
+                "crumb": dict(STEPS)[step],
                 "steps": self._steps(draft, step),
                 "breadcrumbs": [self.list_crumb(), here],
                 **context,

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -111,7 +112,11 @@ class JudgeAdmin(HouseAdmin):
         found = judged(thing)
         kappa = DASH if found.kappa is None else f"{found.kappa:.2f} ({found.low:.2f} – {found.high:.2f})"
         facts = [
-            (_("Prompt that judges"), thing.by.title),
+            (
+                _("Whose answers"),
+                link(reverse("admin:prompts_prompt_change", args=[thing.prompt_id]), thing.prompt.title),
+            ),
+            (_("Prompt that judges"), link(reverse("admin:prompts_prompt_change", args=[thing.by_id]), thing.by.title)),
             (_("Share"), self.share(thing)),
             (_("Spent of a day's budget"), self.spent(thing)),
             (_("State"), self.state(thing)),
@@ -142,4 +147,4 @@ class JudgeAdmin(HouseAdmin):
 
 def _money(judge: Judge) -> str:
     spent, most = (Decimal(nano) / NANO for nano in (judge.spent_nanousd, judge.day_nanousd))
-    return f"{fmt_money(spent)} / {fmt_money(most)}"
+    return gettext("%(done)s of %(most)s") % {"done": fmt_money(spent), "most": fmt_money(most)}

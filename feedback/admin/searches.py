@@ -80,7 +80,7 @@ class SearchAdmin(RunPages):
 
     @admin.display(description=_("Spent"))
     def spent(self, run: Search) -> str:
-        return f"{fmt_money(run.spent_usd)} / {fmt_money(run.budget_usd)}"
+        return _of(fmt_money(run.spent_usd), fmt_money(run.budget_usd))
 
     def own_urls(self) -> list[Any]:
         return [
@@ -132,8 +132,9 @@ class SearchAdmin(RunPages):
             (_("Version"), link(reverse("admin:prompts_version_change", args=[thing.version_id]), thing.version)),
             (_("Test suite"), thing.plan["suite"]),
             (_("State"), self.shown_state(thing)),
-            (_("Texts proposed"), f"{thing.done}/{thing.total}"),
-            (_("Spent"), f"{self.spent(thing)}, {thing.calls}/{thing.max_calls}"),
+            (_("Texts proposed"), _of(thing.done, thing.total)),
+            (_("Spent"), self.spent(thing)),
+            (_("Calls"), _of(thing.calls, thing.max_calls)),
         ]
         if thing.reason:
             facts.insert(3, (_("Why it stopped"), thing.reason))
@@ -196,6 +197,10 @@ class SearchAdmin(RunPages):
             submit_label=_("Save the text"),
             cancel_url=self.url("change", run.pk),
         )
+
+
+def _of(done: int | str, most: int | str) -> str:
+    return gettext("%(done)s of %(most)s") % {"done": done, "most": most}
 
 
 def _worth(facts: dict[str, Any]) -> str:
