@@ -90,6 +90,7 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 HOT_DB_THREADS = env_int("HOT_DB_THREADS", 4, minimum=1)
+DATABASE_PREPARES = env_bool("DATABASE_PREPARES", True)
 
 
 def private_socket() -> Path:

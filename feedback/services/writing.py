@@ -18,6 +18,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from feedback.models import Feedback, FeedbackReceipt
+from promptlab.lib.prepared import asked
 
 Once = tuple[int, str, str]
 """(message id, rater, metric): what there is one rating of."""
@@ -68,7 +69,7 @@ def kept(keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], tuple[str, 
     """Return the digest and the rating's uid for every (team id, key) that came before."""
     if not keys:
         return {}
-    found = _asked(_by_key(connection.vendor), [json.dumps(sorted(keys))])
+    found = asked(_by_key(connection.vendor), [json.dumps(sorted(keys))])
     return {(team_id, key): (digest, _text_of(uid)) for team_id, key, digest, uid in found}
 
 
@@ -84,7 +85,7 @@ def write(rows: Sequence[Row], keys: Sequence[Key]) -> Held:
     try:
         # A statement is a transaction by itself; within another one it has to be taken back by itself.
         with transaction.atomic() if connection.in_atomic_block else nullcontext():
-            return _held(_asked(_with_keys(), [_now(), _said(rows), _now(), json.dumps(_named(keys))]))
+            return _held(asked(_with_keys(), [_now(), _said(rows), _now(), json.dumps(_named(keys))]))
     except IntegrityError as error:
         if getattr(error.__cause__, "sqlstate", "") == UNIQUE_VIOLATION:
             raise KeyTaken from error
@@ -97,7 +98,7 @@ def upsert(rows: Sequence[Row]) -> Held:
     Of two about the same the later one stays. `rolled_up_at` null has the difference to `counted_value` counted. Rows
     are taken in one order, so that two groups at once wait for each other and never both.
     """
-    return _held(_asked(_upsert(connection.vendor), [_now(), _said(rows)]))
+    return _held(asked(_upsert(connection.vendor), [_now(), _said(rows)]))
 
 
 def _one_after_the_other(rows: Sequence[Row], keys: Sequence[Key]) -> Held:
@@ -105,7 +106,7 @@ def _one_after_the_other(rows: Sequence[Row], keys: Sequence[Key]) -> Held:
     with transaction.atomic():
         held = upsert(rows)
         wanted = [[*one[:3], held[one[3], one[4], one[5]][0]] for one in _named(keys)]
-        if len(_asked(_keep_keys(), [_now(), json.dumps(wanted)])) < len(wanted):
+        if len(asked(_keep_keys(), [_now(), json.dumps(wanted)])) < len(wanted):
             raise KeyTaken
     return held
 
@@ -132,13 +133,6 @@ def _text_of(uid: uuid.UUID | str) -> str:
 
 def _now() -> Any:
     return connection.ops.adapt_datetimefield_value(timezone.now())
-
-
-def _asked(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
 
 
 @lru_cache

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from django.db import connection, models, transaction
 
 from promptlab.chat.models import Conversation, Message
+from promptlab.lib import prepared
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -56,9 +57,7 @@ def _write_together(begun: Sequence[First]) -> None:
     talks = [_row(one.conversation) for one in begun]
     messages = [(number, one, row) for number, one in enumerate(begun, 1) for row in (*one.told, one.answer)]
     rows = [[number, one.is_told, _row(row)] for number, one, row in messages]
-    with connection.cursor() as cursor:
-        cursor.execute(_statement(), [json.dumps(said, default=str) for said in (talks, rows)])
-        written = cursor.fetchall()
+    written = prepared.asked(_statement(), [json.dumps(said, default=str) for said in (talks, rows)])
     for (_, one, row), (pk, conversation_id) in zip(messages, written, strict=True):
         one.conversation.pk, row.pk = conversation_id, pk
         row.conversation = one.conversation
@@ -186,10 +185,9 @@ def write_ends(ends: Mapping[int, Mapping[str, Any]]) -> set[int]:
     for answer_id, fields in ends.items():
         alike.setdefault(tuple(fields), []).append({"id": answer_id, **_by_column(fields)})
     ended: set[int] = set()
-    with connection.cursor() as cursor:
-        for names, rows in alike.items():
-            cursor.execute(_endings(names), [json.dumps(rows, default=str), Message.State.STREAMING.value])
-            ended.update(pk for (pk,) in cursor.fetchall())
+    for names, rows in alike.items():
+        said = [json.dumps(rows, default=str), Message.State.STREAMING.value]
+        ended.update(pk for (pk,) in prepared.asked(_endings(names), said))
     return ended
 
 
@@ -218,7 +216,5 @@ def hold(*conversation_ids: int) -> None:
     """
     if connection.vendor == "postgresql":
         table = Conversation._meta.db_table
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f'SELECT 1 FROM "{table}" WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE', [list(conversation_ids)]
-            )
+        wanted = f'SELECT 1 FROM "{table}" WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE'
+        prepared.asked(wanted, [list(conversation_ids)])
