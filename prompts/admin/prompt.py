@@ -35,6 +35,7 @@ from prompts.admin.live import LivePages
 from prompts.admin.moves import MovePages
 from prompts.admin.numbered import NumberedPages
 from prompts.admin.optimising import OptimisePages
+from prompts.admin.returning import BackPages
 from prompts.admin.reviewing import plans_of, review_of
 from prompts.admin.section import section
 from prompts.admin.shown import found_at, kind_of, live_badges, page_of, version_label
@@ -49,6 +50,7 @@ from prompts.services import authoring, drafting, scanning
 @admin.register(Prompt)
 class PromptAdmin(
     MovePages,
+    BackPages,
     LivePages,
     UpkeepPages,
     NamePages,
@@ -153,6 +155,7 @@ class PromptAdmin(
             *self.upkeep_urls(),
             *self.standing_urls(),
             *self.move_urls(),
+            *self.back_urls(),
             *self.live_urls(),
             *self.discussion_urls(),
             *self.draft_urls(),
