@@ -1,5 +1,5 @@
 """Editors' pages about experiments. Importing registers."""
 
-from experiments.admin import experiment, namespace, ramp, sharing
+from experiments.admin import before_live, experiment, namespace, ramp, sharing
 
-__all__ = ["experiment", "namespace", "ramp", "sharing"]
+__all__ = ["before_live", "experiment", "namespace", "ramp", "sharing"]

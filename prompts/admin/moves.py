@@ -13,8 +13,8 @@ from prompts import resolve, snippets
 from prompts.admin.contracting import contract_shown
 from prompts.admin.move_forms import DeployForm, PromoteForm
 from prompts.admin.moving import Moving, at
-from prompts.admin.readiness import consequences, foreseen, ticks, verdicts_shown
-from prompts.admin.shown import PRODUCTION, crumbs, difference, page_of, version_label
+from prompts.admin.readiness import checks, choices, consequences, foreseen, size_change, ticks, verdicts_shown
+from prompts.admin.shown import PRODUCTION, crumbs, difference, page_of
 from prompts.errors import NotDeployed
 from prompts.models import Deployment, Environment, Prompt, Version
 from prompts.services import deploying, policies, scheduling, suite_gate
@@ -56,7 +56,7 @@ class MovePages(Moving):
             title=_("Put %(prompt)s live in %(environment)s") % {"prompt": prompt.title, "environment": where},
             cancel_url=self.url("moves", prompt.pk),
             breadcrumbs=crumbs(prompt),
-            versions=_choices(prompt),
+            versions=choices(prompt, where, acting(request).may("prompt.break_glass", where.team_id)),
             **shown,
         )
 
@@ -156,8 +156,11 @@ class MovePages(Moving):
             % {"number": wanted.number, "environment": where},
             "contract": contract_shown(live, wanted, where),
             "verdicts": verdicts_shown(verdicts),
+            "checks": [] if is_live_already else checks(acting(request), wanted, where, in_the_way),
+            "size": size_change(live, wanted) if live else "",
             "try_url": self.url("try", wanted.prompt_id, where.name) if may_try else "",
             "wanted": wanted,
+            "environment": where.name,
             "live": live,
             "is_live_already": is_live_already,
             **(difference(live, wanted) if live and not is_live_already else {}),
@@ -169,11 +172,3 @@ def _wanted(request: HttpRequest, prompt: Prompt) -> Version:
     """Return the version that is asked for; the newest without a question. Raises VersionNotFound."""
     asked = request.POST.get("version") or request.GET.get("version") or "latest"
     return resolve.version_of(prompt, asked)
-
-
-def _choices(prompt: Prompt) -> list[dict[str, Any]]:
-    versions = Version.objects.filter(prompt=prompt).newest_first().only("number", "version_string", "message")
-    return [
-        {"number": one.number, "label": f"{version_label(one)} – {one.message}" if one.message else version_label(one)}
-        for one in versions
-    ]

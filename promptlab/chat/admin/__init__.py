@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from promptlab.chat.admin import budgets, conversations, repricings
+from promptlab.chat.admin import budgets, conversations, repricings, tried
 
-__all__ = ["budgets", "conversations", "repricings"]
+__all__ = ["budgets", "conversations", "repricings", "tried"]
