@@ -98,6 +98,8 @@ MODULES = (
     "prompts.services.scheduling",
     "prompts.services.naming",
     "prompts.services.porting",
+    "prompts.services.exporting",
+    "prompts.services.import_plans",
     "prompts.services.suites",
     "prompts.services.suite_runs",
     "prompts.services.suite_gate",
