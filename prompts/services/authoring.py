@@ -15,16 +15,16 @@ from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
 from promptlab.hooks.services.outbox import emit
 from promptlab.lib.errors import Invalid, NotFound, Stale
-from promptlab.lib.slugs import free_slug
-from prompts.errors import NameTaken, PromptArchived, VersionStringTaken
-from prompts.models import Collection, Prompt, PromptAlias, Version
-from prompts.resolve import NAME
-from prompts.services import fields, including, scanning, standing
+from prompts.errors import NameTaken, PromptArchived
+from prompts.models import Collection, Prompt, Version
+from prompts.services import fields, standing
 from prompts.services.collecting import lock_collection
 from prompts.services.environments import ensure_defaults
 from prompts.services.indexing import index
+from prompts.services.naming import checked_name, free_name
 from prompts.services.policies import refuse_archiving
 from prompts.services.tagging import tags_named
+from prompts.services.versioning import about, add_version, newest_of, point_to_newest, told, write_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def create_prompt(
                 lock_collection(collection)
             prompt = Prompt.objects.create(
                 team_id=team_id,
-                name=checked_name(team_id, name) if name else _free_name(team_id, title),
+                name=checked_name(team_id, name) if name else free_name(team_id, title),
                 title=title.strip(),
                 description=description,
                 type=content.type,
@@ -98,12 +98,12 @@ def create_prompt(
             prompt.tags.set(tags_named(team_id, tags))
             fields.set_values(prompt, metadata or {})
             names = {"version_string": version_string, "message": message, "allow_secret": allow_secret}
-            version = _write_version(actor, prompt, content, number=1, with_others=with_others, **names)
-            _point_to_newest(prompt, version)
+            version = write_version(actor, prompt, content, number=1, with_others=with_others, **names)
+            point_to_newest(prompt, version)
             index(prompt.pk)
             after = {"name": prompt.name, "title": title, **({"forked_from": str(forked_from)} if forked_from else {})}
             record(actor, "prompt.created", prompt, team_id=team_id, after=after)
-            emit(team_id, "prompt.created", _told(actor, prompt, version=1), **_of(prompt))
+            emit(team_id, "prompt.created", told(actor, prompt, version=1), **about(prompt))
     except IntegrityError as error:
         raise NameTaken(name=name or title) from error
     return prompt
@@ -129,12 +129,12 @@ def update_prompt(
         version = None
         if changes.content is not None:
             names = {name: getattr(changes, name) for name in ("version_string", "message", "allow_secret")}
-            version = _add_version(actor, locked, changes.content, **names)
+            version = add_version(actor, locked, changes.content, **names)
         if before:
             after = {field: _plain(getattr(locked, field)) for field in before if field not in ("tags", "metadata")}
             record(actor, "prompt.changed", locked, team_id=locked.team_id, before=before, after=after)
-            told = _told(actor, locked, changed=" ".join(sorted(before)))
-            emit(locked.team_id, "prompt.updated", told, **_of(locked))
+            facts = told(actor, locked, changed=" ".join(sorted(before)))
+            emit(locked.team_id, "prompt.updated", facts, **about(locked))
         if before or version:
             locked.row_version += 1
             locked.save()
@@ -162,9 +162,9 @@ def create_version(
     with transaction.atomic():
         locked = _locked(prompt)
         names = {"version_string": version_string, "message": message, "allow_secret": allow_secret}
-        version = _add_version(actor, locked, content, with_others=with_others, **names)
+        version = add_version(actor, locked, content, with_others=with_others, **names)
         if version is None:
-            newest = _newest(locked)
+            newest = newest_of(locked)
             return newest, False
         locked.row_version += 1
         locked.save(update_fields=["row_version", "updated_at"])
@@ -218,7 +218,7 @@ def archive_prompt(actor: Principal, prompt: Prompt, *, note: str = "") -> None:
         refuse_archiving(prompt.team_id, Prompt.objects.active().filter(pk=prompt.pk))
         if Prompt.objects.filter(pk=prompt.pk, archived_at=None).update(archived_at=timezone.now()):
             record(actor, "prompt.archived", prompt, team_id=prompt.team_id, note=note)
-            emit(prompt.team_id, "prompt.archived", _told(actor, prompt), **_of(prompt))
+            emit(prompt.team_id, "prompt.archived", told(actor, prompt), **about(prompt))
 
 
 def restore_prompt(actor: Principal, prompt: Prompt) -> None:
@@ -227,27 +227,6 @@ def restore_prompt(actor: Principal, prompt: Prompt) -> None:
     with transaction.atomic():
         if Prompt.objects.filter(pk=prompt.pk, archived_at__isnull=False).update(archived_at=None):
             record(actor, "prompt.restored", prompt, team_id=prompt.team_id)
-
-
-def _of(prompt: Prompt) -> dict[str, Any]:
-    """Return what an event is about, for the outbox."""
-    return {"about": f"prompts/{prompt.name}", "is_private": prompt.is_private}
-
-
-def _told(actor: Principal, prompt: Prompt, **facts: str | int) -> dict[str, str | int]:
-    """Return what webhooks hear: names and numbers, no texts."""
-    return {"prompt": prompt.name, **facts, "actor": actor.label}
-
-
-def checked_name(team_id: int, name: str) -> str:
-    """Return a short name that can be asked for and that no prompt of the team had before. Raises Invalid, NameTaken."""
-    if not NAME.match(name) or name.isdigit():
-        raise Invalid.field(
-            "name", "A short name has letters, digits, dots, dashes and underscores, and is not a number alone."
-        )
-    if PromptAlias.objects.filter(team_id=team_id, name=name).exists():
-        raise NameTaken(name=name)
-    return name
 
 
 def said(content: Content) -> dict[str, Any]:
@@ -259,7 +238,7 @@ def said(content: Content) -> dict[str, Any]:
 
 def _stale(prompt: Prompt, changes: PromptChanges) -> Stale:
     """Return the refusal of a change to what is not the newest state any more, with both texts."""
-    newest = _newest(prompt)
+    newest = newest_of(prompt)
     yours = said(changes.content) if changes.content else None
     return Stale(yours=yours, newest=said(newest.content), etag=prompt.etag, version=newest.number)
 
@@ -269,102 +248,6 @@ def _locked(prompt: Prompt) -> Prompt:
     if locked.archived_at is not None:
         raise PromptArchived(prompt=locked.title)
     return locked
-
-
-def _newest(prompt: Prompt) -> Version:
-    assert prompt.newest_id is not None, "every prompt has a version 1"
-    return Version.objects.select_related("prompt").get(pk=prompt.newest_id)
-
-
-def _add_version(
-    actor: Principal,
-    prompt: Prompt,
-    content: Content,
-    *,
-    version_string: str,
-    message: str,
-    with_others: bool = False,
-    allow_secret: str = "",
-) -> Version | None:
-    """Write the next version under the prompt's lock; None when the newest says the same already."""
-    if content.type != prompt.type:
-        raise Invalid.field("content", f"{prompt.title} is a {prompt.type} prompt; its versions are, too.")
-    newest = _newest(prompt)
-    is_named = bool(version_string) and version_string != newest.version_string
-    if newest.checksum == content.checksum() and not is_named:
-        return None
-    version = _write_version(
-        actor,
-        prompt,
-        content,
-        number=newest.number + 1,
-        version_string=version_string,
-        message=message,
-        with_others=with_others,
-        allow_secret=allow_secret,
-    )
-    _point_to_newest(prompt, version)
-    after = {"number": version.number, "checksum": version.checksum}
-    record(actor, "version.created", version, team_id=prompt.team_id, after=after, note=message)
-    told = _told(actor, prompt, version=version.number, checksum=version.checksum)
-    emit(prompt.team_id, "version.created", told, **_of(prompt))
-    return version
-
-
-def _write_version(
-    actor: Principal,
-    prompt: Prompt,
-    content: Content,
-    *,
-    number: int,
-    version_string: str,
-    message: str,
-    with_others: bool,
-    allow_secret: str,
-) -> Version:
-    taken = version_string and Version.objects.filter(prompt=prompt, version_string=version_string).first()
-    if taken:
-        raise VersionStringTaken(number=taken.number, prompt=prompt.title, version_string=version_string)
-    _check_said_once(content)
-    scanning.check(actor, prompt, content, allow=allow_secret)
-    if not with_others:
-        including.check(prompt, content)
-    written: Version = Version.objects.create(
-        prompt=prompt,
-        number=number,
-        version_string=version_string,
-        text=content.text,
-        messages=[part.to_dict() for part in content.messages],
-        model=content.model,
-        parameters=dict(content.parameters),
-        variables=dict(content.variables),
-        syntax=content.syntax,
-        output_schema=dict(content.output_schema),
-        stop=list(content.stop),
-        tools=[dict(tool) for tool in content.tools],
-        message=message,
-        checksum=content.checksum(),
-        author_id=actor.user_id,
-        author_label=actor.label,
-    )
-    if not with_others:
-        including.note_uses(written)
-    return written
-
-
-def _check_said_once(content: Content) -> None:
-    """Raise for a model setting that the content also says by itself: one of the two would be overwritten."""
-    said = {"stop": content.stop, "tools": content.tools, "response_format": content.output_schema}
-    twice = [name for name, value in said.items() if value and name in content.parameters]
-    if twice:
-        raise Invalid.field(
-            f"parameters.{twice[0]}", f"{twice[0]} is said twice. Leave it out here.", code="said_twice"
-        )
-
-
-def _point_to_newest(prompt: Prompt, version: Version) -> None:
-    prompt.newest = version
-    prompt.save(update_fields=["newest", "updated_at"])
 
 
 def _apply(prompt: Prompt, changes: PromptChanges) -> dict[str, Any]:
@@ -399,16 +282,3 @@ def _plain(value: Any) -> Any:
 def _check_collection(team_id: int, collection: Collection | None) -> None:
     if collection is not None and collection.team_id != team_id:
         raise Invalid.field("collection_id", "Collection not found", code="collection_not_found")
-
-
-def _free_name(team_id: int, title: str) -> str:
-    """Return a short name made of the title that nobody has."""
-
-    def taken(stem: str) -> list[str]:
-        like = {"team_id": team_id, "name__startswith": stem}
-        return [
-            *Prompt.objects.filter(**like).values_list("name", flat=True),
-            *PromptAlias.objects.filter(**like).values_list("name", flat=True),
-        ]
-
-    return free_slug(title, "prompt", taken, longest=200)

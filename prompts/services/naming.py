@@ -8,9 +8,11 @@ from django.db.models import QuerySet
 from promptlab.accounts.access import Principal, require
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
+from promptlab.lib.errors import Invalid
+from promptlab.lib.slugs import free_slug
 from prompts.errors import NameTaken, PromptArchived
 from prompts.models import Deployment, DeploymentEvent, Environment, Prompt, PromptAlias, SnippetUse
-from prompts.services.authoring import checked_name
+from prompts.resolve import NAME
 from prompts.services.environments import lock, next_revision
 from prompts.services.indexing import index
 
@@ -65,3 +67,27 @@ def _is_known(prompt: Prompt) -> bool:
 def _served_in(prompt: Prompt) -> QuerySet[Deployment, int]:
     """Return the ids of the environments where the prompt is live."""
     return Deployment.objects.live().filter(prompt=prompt).values_list("environment_id", flat=True)
+
+
+def checked_name(team_id: int, name: str) -> str:
+    """Return a short name that can be asked for and that no prompt of the team had before. Raises Invalid, NameTaken."""
+    if not NAME.match(name) or name.isdigit():
+        raise Invalid.field(
+            "name", "A short name has letters, digits, dots, dashes and underscores, and is not a number alone."
+        )
+    if PromptAlias.objects.filter(team_id=team_id, name=name).exists():
+        raise NameTaken(name=name)
+    return name
+
+
+def free_name(team_id: int, title: str) -> str:
+    """Return a short name made of the title that nobody has."""
+
+    def taken(stem: str) -> list[str]:
+        like = {"team_id": team_id, "name__startswith": stem}
+        return [
+            *Prompt.objects.filter(**like).values_list("name", flat=True),
+            *PromptAlias.objects.filter(**like).values_list("name", flat=True),
+        ]
+
+    return free_slug(title, "prompt", taken, longest=200)
