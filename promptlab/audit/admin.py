@@ -102,6 +102,7 @@ SENTENCES: dict[str, Any] = {
     "notifications.changed": _("chose other mails: %(what)s"),
     "privacy.changed": _("changed what %(what)s keeps of texts"),
     "prompt.imported": _("imported %(what)s"),
+    "import.undone": _("took back %(what)s"),
     "rating.given": _("gave stars to %(what)s"),
     "rating.taken_back": _("took back the stars of %(what)s"),
     "secret.allowed": _("let through what looks like a key in %(what)s"),

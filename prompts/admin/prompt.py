@@ -29,6 +29,7 @@ from prompts.admin.filters import (
     UnusedFilter,
 )
 from prompts.admin.forms import NewPromptForm, NewVersionForm
+from prompts.admin.imports import ImportPages
 from prompts.admin.keeping import KeepingPages
 from prompts.admin.library import LibraryPages
 from prompts.admin.live import LivePages
@@ -61,6 +62,7 @@ class PromptAdmin(
     NumberedPages,
     StandingPages,
     TransferPages,
+    ImportPages,
     LibraryPages,
 ):
     write_capability = "prompt.write"
@@ -163,6 +165,7 @@ class PromptAdmin(
             *self.version_urls(),
             *self.name_urls(),
             *self.transfer_urls(),
+            *self.import_urls(),
             *self.library_urls(),
             *self.optimise_urls(),
         ]

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, TeamForm, acting
 from promptlab.lib.errors import DomainError, Invalid
+from prompts.admin.imports import latest_imports
 from prompts.models import Collection, Prompt
 from prompts.porting import formats
 from prompts.porting.bundle import Bundle
@@ -131,7 +132,7 @@ class TransferPages(HouseAdmin):
         title = _("Import and export")
         return self.page(
             request, "admin/prompts/transfer.html", title=title, export_form=leaving, form=coming,
-            cancel_url=self.url("transfer"), **shown,
+            cancel_url=self.url("transfer"), imports=latest_imports(actor), **shown,
         )  # fmt: skip
 
     def _taken(self, request: HttpRequest, form: ImportForm) -> HttpResponse | dict[str, Any]:
@@ -141,7 +142,8 @@ class TransferPages(HouseAdmin):
             data, bundle = form.bundle()
             if "go" in request.POST:
                 plan = porting.run_import(actor, bundle, team_id)
-                return self.said(request, _done(plan), self.url("changelist"))
+                onwards = self.url("import", plan.import_id) if plan.import_id else self.url("changelist")
+                return self.said(request, _done(plan), onwards)
             plan = porting.plan_import(actor, bundle, team_id)
         except DomainError as error:
             form.refuse(error)

@@ -69,6 +69,9 @@ class PlanOut(serializers.Serializer[Any]):
     """What an import does, or did. `notices` say what of the file has no place here."""
 
     dry_run = serializers.BooleanField()
+    id = serializers.IntegerField(
+        allow_null=True, help_text="What the import is taken back by; null when nothing changed."
+    )
     prompts = PlanItemOut(many=True)
     notices = serializers.ListField(child=serializers.CharField())
 
@@ -162,5 +165,5 @@ class Import(OfFiles):
         bundle = formats.read(data, format, name=request.GET.get("name", "")[:255])
         act = porting.plan_import if is_dry else porting.run_import
         plan: Plan = act(self.principal, bundle, team_id)
-        shown = {"dry_run": is_dry, "prompts": plan.items, "notices": plan.notices}
+        shown = {"dry_run": is_dry, "id": plan.import_id, "prompts": plan.items, "notices": plan.notices}
         return Response(PlanOut(shown).data, status=status.HTTP_200_OK)

@@ -12,6 +12,7 @@ from prompts.api import (
     drift,
     estimating,
     heartbeats,
+    imports,
     labels,
     optimising,
     plans,
@@ -107,4 +108,7 @@ urlpatterns = [
     re_path(r"^estimate/?$", estimating.Estimate.as_view()),
     re_path(r"^export/?$", porting.Export.as_view()),
     re_path(r"^import/?$", porting.Import.as_view()),
+    re_path(r"^imports/?$", imports.ImportList.as_view()),
+    re_path(r"^imports/(?P<pk>\d+)/?$", imports.ImportDetail.as_view()),
+    re_path(r"^imports/(?P<pk>\d+)/undo/?$", imports.ImportUndo.as_view()),
 ]

@@ -42,7 +42,15 @@ from prompts.errors.optimising import (
     SuggestionNotFound,
     UnknownGoal,
 )
-from prompts.errors.porting import CannotExport, FileInvalid, FileTooLarge, ImportRefused
+from prompts.errors.porting import (
+    CannotExport,
+    FileInvalid,
+    FileTooLarge,
+    ImportNotFound,
+    ImportRefused,
+    ImportTooOld,
+    ImportTouched,
+)
 from prompts.errors.prompt import (
     LibraryReadOnly,
     NameTaken,
@@ -113,7 +121,10 @@ __all__ = [
     "FreezeNotFound",
     "GoalNotReady",
     "HoldsPrivate",
+    "ImportNotFound",
     "ImportRefused",
+    "ImportTooOld",
+    "ImportTouched",
     "InItself",
     "LibraryReadOnly",
     "LiveAlready",

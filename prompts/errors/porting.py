@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop as _
 
-from promptlab.lib.errors import Invalid, TooLarge
+from promptlab.lib.errors import Conflict, Invalid, NotFound, TooLarge
 
 
 class FileInvalid(Invalid):
@@ -31,3 +31,18 @@ class ImportRefused(Invalid):
 
     code = "import_refused"
     detail = _("Nothing was imported. {problem}")
+
+
+class ImportNotFound(NotFound):
+    code = "import_not_found"
+    detail = _("There is no such import.")
+
+
+class ImportTooOld(Conflict):
+    code = "import_too_old"
+    detail = _("It was imported more than {hours} hours ago. Go back prompt by prompt instead.")
+
+
+class ImportTouched(Conflict):
+    code = "import_touched"
+    detail = _("It cannot be taken back as a whole: {reasons}. Nothing was changed.")

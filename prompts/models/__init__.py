@@ -7,6 +7,7 @@ from prompts.models.deployment import Deployment, DeploymentEvent, Environment
 from prompts.models.draft import Draft
 from prompts.models.finding import Favourite, MetadataField, MetadataValue, PromptUsage, Rating, Standing
 from prompts.models.golden import GoldenRun
+from prompts.models.importing import ImportedPrompt, ImportRun
 from prompts.models.optimising import OptimiserCall, OptimiserRun, Search, Suggestion
 from prompts.models.prompt import Prompt
 from prompts.models.review import Comment, Mention, ReviewDecision, ReviewRequest
@@ -27,6 +28,8 @@ __all__ = [
     "Favourite",
     "FreezeWindow",
     "GoldenRun",
+    "ImportRun",
+    "ImportedPrompt",
     "Mention",
     "MetadataField",
     "MetadataValue",

@@ -17,6 +17,7 @@ from prompts.querysets.deployment import (
     FreezeWindowQuerySet,
     ScheduledDeploymentQuerySet,
 )
+from prompts.querysets.importing import ImportRunQuerySet
 from prompts.querysets.prompt import (
     STANDING,
     USE_DAYS,
@@ -51,6 +52,7 @@ __all__ = [
     "FavouriteQuerySet",
     "FreezeWindowQuerySet",
     "GoldenRunQuerySet",
+    "ImportRunQuerySet",
     "MetadataFieldQuerySet",
     "MetadataValueQuerySet",
     "OfTeam",

@@ -67,6 +67,8 @@ class Plan:
 
     items: tuple[PlanItem, ...]
     notices: tuple[str, ...] = ()
+    import_id: int | None = None
+    """Of an import that was carried out and changed something: what it is taken back by."""
 
     @property
     def problems(self) -> tuple[FieldProblem, ...]:

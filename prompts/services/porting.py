@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
+from dataclasses import replace
 
 from django.db import transaction
 
@@ -16,6 +17,7 @@ from prompts.services import authoring, including
 from prompts.services.authoring import PromptChanges
 from prompts.services.exporting import Which, export_prompts
 from prompts.services.import_plans import NewVersion, Plan, PlanItem, plan_import
+from prompts.services.taking_back import Done, note_import, settings_before
 
 __all__ = ["Plan", "PlanItem", "Which", "export_prompts", "plan_import", "run_import", "shown_all"]
 
@@ -37,13 +39,19 @@ def run_import(actor: Principal, bundle: Bundle, team_id: int, *, take: Names[st
         if plan.problems:
             shown = plan.problems[0].detail
             raise ImportRefused(shown_all(shown, len(plan.problems)), problems=plan.problems)
-        written = [
-            version for item in plan.items if item.outcome != "same" for version in _carry_out(actor, item, team_id)
-        ]
+        written: list[Version] = []
+        done: list[Done] = []
+        for item in plan.items:
+            if item.outcome == "same":
+                continue
+            newest, before = item.prompt.newest_id if item.prompt else None, settings_before(item)
+            prompt, versions = _carry_out(actor, item, team_id)
+            written += versions
+            done.append(Done(prompt, newest, before))
         # Only now is everything there that is included.
         for version in written:
             including.note_uses(version)
-    return plan
+        return replace(plan, import_id=note_import(done, team_id, by=actor).pk if done else None)
 
 
 def shown_all(first: str, count: int) -> str:
@@ -52,7 +60,7 @@ def shown_all(first: str, count: int) -> str:
     return f"Nothing was imported. {first}{more}"
 
 
-def _carry_out(actor: Principal, item: PlanItem, team_id: int) -> list[Version]:
+def _carry_out(actor: Principal, item: PlanItem, team_id: int) -> tuple[Prompt, list[Version]]:
     """Do what the plan says of one prompt; its numbers are the ones the plan names, since the rows are locked."""
     rest = list(item.versions)
     prompt = item.prompt
@@ -71,7 +79,7 @@ def _carry_out(actor: Principal, item: PlanItem, team_id: int) -> list[Version]:
         written += [saved] if is_new else []
     after = {"versions": [version.number for version in item.versions], "settings": sorted(item.settings)}
     record(actor, "prompt.imported", prompt, team_id=team_id, after=after)
-    return written
+    return prompt, written
 
 
 def _made(actor: Principal, item: PlanItem, team_id: int, first: NewVersion) -> Prompt:

@@ -60,6 +60,7 @@ class Call:
 
 
 TEXT = {"title": "New", "content": "Hi {{name}}."}
+IMPORTED = {"name": "imported", "versions": [{"text": "Imported."}]}
 MOVE = {"prompt_name": "greeting", "environment": "production"}
 UP = {"prompt_name": "greeting", "from_environment": "production", "to_environment": "staging"}
 EXPERIMENT = {
@@ -122,6 +123,9 @@ CALLS = [
     Call("GET", "/prompts/greeting/used-by", "prompt.read"),
     Call("GET", "/export", "prompt.read", is_own=True),
     Call("POST", "/import", "prompt.write", {"promptlab": 1, "prompts": []}, is_own=True),
+    Call("GET", "/imports", "prompt.read", is_own=True),
+    Call("GET", "/imports/{import}", "prompt.read"),
+    Call("POST", "/imports/{import}/undo", "prompt.write"),
     Call("GET", "/deployments", "prompt.read", is_own=True),
     Call("POST", "/deployments", "prompt.deploy", {**MOVE, "version": 2}),
     Call("POST", "/deployments/rollback", "prompt.deploy", MOVE),
@@ -408,6 +412,7 @@ def _talk(cast: Cast, api: Api) -> dict[str, Any]:
         "schedule": api.post("/schedules", {**MOVE, "version": 2, "due_at": due}).json()["id"],
         "freeze": api.post("/environments/preview-acme/freezes", until).json()["id"],
         "comment": api.post("/prompts/greeting/comments", {"text": "Why?"}).json()["id"],
+        "import": api.post("/import", {"promptlab": 1, "prompts": [IMPORTED]}).json()["id"],
     }
 
 

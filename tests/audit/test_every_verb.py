@@ -37,7 +37,7 @@ from promptlab.hooks.services import choosing, endpoints
 from promptlab.hooks.services.endpoints import EndpointChanges
 from promptlab.llm.services import checking, hiding, modelling, price_list, providing
 from prompts.checks.cases import Case
-from prompts.models import OptimiserRun, Prompt, Version
+from prompts.models import ImportRun, OptimiserRun, Prompt, Version
 from prompts.porting.bundle import Bundle
 from prompts.services import (
     authoring,
@@ -60,6 +60,7 @@ from prompts.services import (
     suite_runs,
     suites,
     tagging,
+    taking_back,
 )
 from prompts.services.authoring import PromptChanges
 from prompts.services.contents import content_of
@@ -100,6 +101,7 @@ MODULES = (
     "prompts.services.porting",
     "prompts.services.exporting",
     "prompts.services.import_plans",
+    "prompts.services.taking_back",
     "prompts.services.suites",
     "prompts.services.suite_runs",
     "prompts.services.suite_gate",
@@ -472,6 +474,12 @@ def _import(w: World) -> Step:
     return lambda: porting.run_import(w.cleo, bundle, w.team_id)
 
 
+def _undo_import(w: World) -> Step:
+    _import(w)()
+    run = ImportRun.objects.get()
+    return lambda: taking_back.undo_import(w.cleo, run)
+
+
 def _endpoint(act: Callable[..., object], **changes: Any) -> Callable[[World], Step]:
     def prepare(w: World) -> Step:
         one = make_delivery(w.cast.team).endpoint
@@ -671,6 +679,7 @@ VERBS: dict[str, tuple[Callable[[World], Step], list[str]]] = {
     "export_prompts": (lambda w: lambda: porting.export_prompts(w.cleo, [w.prompt.name]), []),
     "plan_import": (lambda w: lambda: porting.plan_import(w.cleo, Bundle(), w.team_id), []),
     "run_import": (_import, ["prompt.changed", "prompt.imported"]),
+    "undo_import": (_undo_import, ["prompt.changed", "import.undone"]),
     "archive_prompt": (lambda w: lambda: authoring.archive_prompt(w.cleo, w.prompt), ["prompt.archived"]),
     "restore_prompt": (_restore, ["prompt.restored"]),
     "deploy": (_deploy, ["deployment.deploy"]),

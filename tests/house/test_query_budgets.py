@@ -32,7 +32,8 @@ from promptlab.llm.models import Provider
 from promptlab.llm.services import price_list
 from prompts.checks.cases import Case
 from prompts.models import Environment, GoldenRun, Prompt, Suggestion, Suite, SuiteResult, SuiteRun, Version
-from prompts.services import collecting, commenting, favouring, fields, reviewing, scheduling, suites, usage
+from prompts.porting import formats
+from prompts.services import collecting, commenting, favouring, fields, porting, reviewing, scheduling, suites, usage
 from prompts.services.collecting import Place
 from prompts.services.environments import Rules, change_environment, create_environment, freeze, named
 from prompts.services.searching import SearchWanted, request_search
@@ -104,6 +105,7 @@ class Library:
             endpoints.send_test(SYSTEM, Endpoint.objects.get(pk=self.ids["webhook"]))
             self._test()
             self._replay()
+            self._bring_in(3)
 
     def _care_for(self, answer: Message) -> None:
         """Have the answer commented, looked after, drawn for annotators and judged."""
@@ -144,6 +146,12 @@ class Library:
         Suggestion.objects.create(run=search, facts={"score": 1.0, "passed": 1, "of": 1}, saved_version=version)
         self.ids.setdefault("search", search.pk)
         return replaying.request_replay(SYSTEM, version, ReplayPlan()).pk
+
+    def _bring_in(self, count: int) -> int:
+        """Import so many prompts; return the import's id."""
+        names = [f"import-{next(_numbers)}" for _ in range(count)]
+        text = json.dumps({"promptlab": 1, "prompts": [{"name": one, "versions": [{"text": one}]} for one in names]})
+        return porting.run_import(SYSTEM, formats.read(text.encode()), self.team.pk).import_id or 0
 
     def _talk(self) -> int:
         """Say and plan something; return the plan's id."""
@@ -222,6 +230,7 @@ def library(db: None, application: HotRoutes, monkeypatch: pytest.MonkeyPatch) -
     ids["model"] = make_model(provider, fallbacks=[make_model(provider).name]).pk
     create_environment(SYSTEM, team.pk, name="preview-acme")
     ids["schedule"] = found._talk()
+    ids["import"] = found._bring_in(1)
     ids["message"] = found._say(conversation.pk).uid
     answered = found._say(make_message(prompt.newest).conversation_id)
     answered.environment, answered.revision = experiment.environment, 2
