@@ -46,7 +46,12 @@ from tests.support.walking import kind_of, links_on, registered_pages  # noqa: E
 STATEMENTS = {
     "admin:index": 15,
     "admin:prompts_prompt_changelist": 16,
+    "admin:prompts_prompt_deploy": 20,
+    "admin:prompts_prompt_promote": 20,
     "admin:prompts_prompt_": 14,
+    "admin:chat_conversation_try": 14,
+    "admin:experiments_experiment_of_prompt": 14,
+    "admin:feedback_feedback_usage": 14,
     "dashboards:experiment": 12,
     "admin:prompts_reviewrequest_changelist": 8,
 }
