@@ -16,22 +16,31 @@ from tests.e2e.desk import Desk
 from tests.flows.server import LiveServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext
 
 FURNISH = "from tests.e2e.furnishing import furnish; print(furnish())"
 
 
 @dataclass(frozen=True)
 class House:
-    """The running product. `key` is an API key of the demo's team, `places` are addresses of what was furnished."""
+    """The running product. `key` is an API key of the demo's team, `places` are addresses of what was furnished.
+
+    `sessions`: of people who signed in already, by user name.
+    """
 
     server: LiveServer
     key: str
+    sessions: dict[str, str]
     places: dict[str, Any]
 
     @property
     def base(self) -> str:
         return self.server.base
+
+    def admit(self, context: BrowserContext, username: str) -> BrowserContext:
+        """Have them signed in wherever this browser goes."""
+        context.add_cookies([{"name": "sessionid", "value": self.sessions[username], "url": self.base}])
+        return context
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +59,7 @@ def house(_can_look: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The demo, and what the tasks need besides, served as it is served on a laptop; without a worker."""
     with LiveServer(tmp_path_factory.mktemp("e2e"), with_worker=False) as server:
         told = json.loads(server.python(FURNISH).splitlines()[-1])
-        yield House(server, told.pop("key"), told)
+        yield House(server, told.pop("key"), told.pop("sessions"), told)
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +70,15 @@ def chromium(_can_look: None) -> Iterator[Browser]:
 
 @pytest.fixture
 def desks(house: House, chromium: Browser) -> Iterator[Callable[..., Desk]]:
-    """Return a maker of desks: each a person with a browser of their own, signed out, who uses a mouse or only keys."""
+    """Return a maker of desks: each a person with a browser of their own, who uses a mouse or only keys.
+
+    They are signed out, unless somebody is named.
+    """
     with ExitStack() as closing:
 
-        def sit_down(kind: type[Desk] = Desk, **options: Any) -> Desk:
+        def sit_down(kind: type[Desk] = Desk, who: str = "", **options: Any) -> Desk:
             context = chromium.new_context(base_url=house.base, reduced_motion="reduce", **options)
             closing.callback(context.close)
-            return kind(context.new_page())
+            return kind((house.admit(context, who) if who else context).new_page())
 
         yield sit_down

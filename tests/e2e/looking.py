@@ -26,6 +26,10 @@ AXE = """async ([place, only]) => {
   const {violations} = await axe.run(place ?? document, options);
   return violations.map(one => `${one.id} (${one.impact}): ` + one.nodes.slice(0, 3).map(node => node.target).join(", "));
 }"""
+SHAPE = """() => [...document.querySelectorAll("body *")].map(one => [one.parentElement, one].map(what => {
+  const said = ["type", "role"].map(name => what.getAttribute(name) ?? "");
+  return [what.localName, [...what.classList].sort().join("."), ...said].join(" ");
+}).join(" > "))"""
 TOO_WIDE = """() => {
   const room = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= room) return [];
@@ -74,6 +78,12 @@ class Looker:
         self.page.on("pageerror", lambda error: self._note(f"script: {error}"))
         self.page.on("request", lambda asked: self._ask(asked.url))
         self.host = ""
+        self.asked = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the page says that there is nothing yet."""
+        return self.page.locator("main .empty").count() > 0
 
     def _note(self, what: str) -> None:
         self.faults.append(f"{self.page.url} ({self.language}): {what}")
@@ -87,6 +97,7 @@ class Looker:
         """Open a page, wide and light, and tell whether it is one."""
         from playwright.sync_api import Error
 
+        self.asked = url
         self.page.set_viewport_size({"width": WIDE, "height": 900})
         self.page.emulate_media(color_scheme="light")
         try:
@@ -123,6 +134,13 @@ class Looker:
             self.page.evaluate(axe_source())
         for found in self.page.evaluate(AXE, [place, only]):
             self._note(f"{width} px, {'dark' if dark else 'light'}: {found}")
+
+    def shows_more_than(self, read: set[str]) -> bool:
+        """Tell whether something here is built as nothing that was `read`; it is counted as read from now on."""
+        shape = set(self.page.evaluate(SHAPE))
+        is_new = not shape <= read
+        read |= shape
+        return is_new
 
     def fits(self, width: int) -> None:
         """Nothing sticks out sideways."""

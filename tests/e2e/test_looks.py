@@ -34,7 +34,7 @@ UNMARKED = """() => {
 
 
 def test_the_results_fit_on_four_sheets_with_every_number_open(desks: Desks) -> None:
-    desk = desks().enter("cleo").open(RESULTS)
+    desk = desks(who="cleo").open(RESULTS)
     assert len(SHEET.findall(desk.page.pdf(format="A4"))) <= MOST_SHEETS
     desk.page.emulate_media(media="print")
     assert desk.page.evaluate(HIDDEN) == 0
@@ -43,19 +43,19 @@ def test_the_results_fit_on_four_sheets_with_every_number_open(desks: Desks) -> 
 
 @pytest.mark.parametrize("url", ["/admin/", "/admin/prompts/prompt/", RESULTS])
 def test_in_the_readers_own_colours_everything_keeps_its_edges(desks: Desks, url: str) -> None:
-    desk = desks(forced_colors="active").enter("cleo").open(url)
+    desk = desks(who="cleo", forced_colors="active").open(url)
     assert desk.page.evaluate(UNMARKED) == []
 
 
 @pytest.mark.parametrize("url", ["/admin/", "/admin/prompts/prompt/add/", RESULTS])
 def test_nothing_moves_for_those_who_asked_for_that(desks: Desks, url: str) -> None:
-    desk = desks().enter("cleo").open(url)
+    desk = desks(who="cleo").open(url)
     assert desk.page.evaluate(MOVES) == []
 
 
 def test_hostile_texts_break_no_page(house: House, desks: Desks) -> None:
     """Their pages stay as wide as the screen, run nothing, and can be left by their menu."""
-    looker = Looker(desks().enter("hugo").page, "hostile", is_weighed=False)
+    looker = Looker(desks(who="hugo").page, "hostile", is_weighed=False)
     for what, url in house.places["hostile"].items():
         assert looker.open(url), what
         assert looker.page.locator("main").get_by_text("window.pwned=1").count(), what

@@ -60,7 +60,7 @@ def test_two_people_bring_a_text_to_production(desks: Desks, hand: str) -> None:
 
 @both_hands
 def test_going_back_takes_two_presses(house: House, desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand]).enter("chloe")
+    desk = desks(HANDS[hand], "chloe")
     desk.open(f"/admin/prompts/prompt/{house.places[hand]['back']}/moves/")
     desk.press("Go back to v1").press("Go back to v1")
     soon(house, f"back-{hand}", "First {{name}}.")
@@ -69,7 +69,7 @@ def test_going_back_takes_two_presses(house: House, desks: Desks, hand: str) -> 
 
 @both_hands
 def test_stopping_an_experiment_takes_two_presses(house: House, desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand]).enter("chloe")
+    desk = desks(HANDS[hand], "chloe")
     desk.open(f"/dashboards/experiments/{house.places[hand]['stop']}/")
     desk.press("Stop now").press("Stop now")
     url, key = f"{house.base}/prompts/stop-{hand}/deployed/?environment=production", {"X-API-Key": house.key}
@@ -81,7 +81,7 @@ def test_stopping_an_experiment_takes_two_presses(house: House, desks: Desks, ha
 
 @both_hands
 def test_an_experiment_is_set_up_and_started(desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand]).enter("cleo")
+    desk = desks(HANDS[hand], "cleo")
     desk.open("/admin/").press("Experiments").press("New experiment")
     desk.choose("Prompt", f"Asking by {hand}").write("Name", f"Asked by {hand}").press("Go on")
     desk.choose("Version", "v2").press("Go on").press("Go on")
@@ -92,9 +92,9 @@ def test_an_experiment_is_set_up_and_started(desks: Desks, hand: str) -> None:
 
 def test_the_way_to_the_first_prompt_is_short(desks: Desks) -> None:
     """Two skip links lead past the menu and past the filters."""
-    desk = desks(Keys)
+    desk = desks(Keys, "ana")
     assert isinstance(desk, Keys)
-    desk.enter("ana").open("/admin/prompts/prompt/")
+    desk.open("/admin/prompts/prompt/")
     stops = 0
     for name in ("Skip to main content", "Skip to the list"):
         stops += desk.reach(desk.page.get_by_role("link", name=name))
