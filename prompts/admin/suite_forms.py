@@ -20,8 +20,6 @@ from promptlab.llm.offering import offers
 from prompts import rendering, resolve
 from prompts.checks.cases import Case, Check, checks_from
 from prompts.models import Environment, Prompt, Suite, Version
-from prompts.porting.cases import FORMATS
-from prompts.porting.safe_yaml import MAX_BYTES
 from prompts.services import suites
 from prompts.services.environments import named
 from prompts.services.suite_runs import USUAL_ENVIRONMENT, Wanted
@@ -295,30 +293,6 @@ class CaseForm(ChecksForm):
         if problem.field.startswith("variables"):
             return "blanks"
         return super().field_of(problem)
-
-
-class CasesFileForm(HouseForm):
-    """A file of cases."""
-
-    file = forms.FileField(label=_("File"), error_messages=asks(_("Choose a file.")))
-    format = forms.ChoiceField(
-        label=_("Format"),
-        choices=list(zip(FORMATS, (_("CSV (a table)"), _("Lines of JSON"), "promptfoo (YAML)"), strict=True)),
-    )
-    judge = forms.CharField(
-        label=_("Short name of the prompt that judges"),
-        required=False,
-        max_length=255,
-        help_text=_("Only for promptfoo's llm-rubric."),
-    )
-
-    def data_sent(self) -> bytes:
-        """Return the file's bytes, one more than allowed at most."""
-        data: bytes = self.cleaned_data["file"].read(MAX_BYTES + 1)
-        return data
-
-    def field_of(self, problem: FieldProblem) -> str | None:
-        return super().field_of(problem) or "file"
 
 
 class RunForm(HouseForm):

@@ -13,8 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.modeladmin import HouseAdmin, TeamFilter, acting, badge, link, sent
 from promptlab.templatetags.promptlab import when
+from prompts.admin.case_files import CasesFileForm, case_planned
+from prompts.admin.packing import packed
 from prompts.admin.shown import page_of
-from prompts.admin.suite_forms import CaseForm, CasesFileForm, NewSuiteForm, RunForm, SuiteForm, checks_shown
+from prompts.admin.suite_forms import CaseForm, NewSuiteForm, RunForm, SuiteForm, checks_shown
 from prompts.errors import CaseNotFound
 from prompts.models import Suite, SuiteCase, SuiteRequirement, SuiteRun
 from prompts.porting.cases import write_cases
@@ -188,27 +190,29 @@ class SuiteAdmin(HouseAdmin):
         )
 
     def import_page(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Add the cases of a file, all of them or none."""
+        """Show the cases of a file; a POST with `go` adds them, all of them or none."""
         suite = self.found(request, pk)
         actor = self.demand(request, self.write_capability, suite)
         form = CasesFileForm(sent(request), request.FILES or None)
 
         def take(filled: dict[str, Any]) -> HttpResponse:
-            made = suites.import_cases(actor, suite, form.data_sent(), filled["format"], judge=filled["judge"])
+            data, told = form.data_sent(), {"format": filled["format"], "judge": filled["judge"]}
+            if "go" not in request.POST:
+                found = suites.plan_import(actor, suite, data, **told)
+                again = CasesFileForm(initial={**told, "packed": packed(data)})
+                return self.page(request, template, form=again, plan=[case_planned(one) for one in found], **frame)
+            made = suites.import_cases(actor, suite, data, **told)
             told = ngettext("%(count)s case was added.", "%(count)s cases were added.", len(made))
             return self.said(request, told % {"count": len(made)}, self.url("change", suite.pk))
 
-        return self.form_page(
-            request,
-            form,
-            take,
-            template="admin/prompts/suite_import.html",
-            title=_("Import cases"),
-            lead=_("What cannot be taken over is named, and then nothing is imported."),
-            submit_label=_("Import"),
-            cancel_url=self.url("change", suite.pk),
-            breadcrumbs=self._crumbs(suite),
-        )
+        template = "admin/prompts/suite_import.html"
+        frame = {
+            "title": _("Import cases"),
+            "lead": _("What cannot be taken over is named, and then nothing is imported."),
+            "cancel_url": self.url("change", suite.pk),
+            "breadcrumbs": self._crumbs(suite),
+        }
+        return self.form_page(request, form, take, template=template, **frame)
 
     def export_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Download the cases as lines of JSON, which an import reads again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from typing import Any
 
 from django import forms
@@ -14,14 +13,12 @@ from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, TeamForm, acting
 from promptlab.lib.errors import DomainError, Invalid
 from prompts.admin.imports import latest_imports
+from prompts.admin.packing import MOST_BYTES, packed, unpacked
 from prompts.models import Collection, Prompt
 from prompts.porting import formats
 from prompts.porting.bundle import Bundle
 from prompts.services import porting
 from prompts.services.porting import Plan
-
-MOST_BYTES = 1_200_000
-"""The preview carries the file along in its form, which may hold two million characters."""
 
 
 class ExportForm(TeamForm):
@@ -89,7 +86,7 @@ class ImportForm(TeamForm):
         elif filled.get("text"):
             data = filled["text"].replace("\r\n", "\n").encode("utf-8", "surrogatepass")
         else:
-            data = _unpacked(filled["packed"])
+            data = unpacked(filled["packed"])
         if len(data) > MOST_BYTES:
             raise Invalid.field("file", gettext("The file is too large for this page. Use the API or the command."))
         return data
@@ -149,7 +146,7 @@ class TransferPages(HouseAdmin):
             form.refuse(error)
             return {}
         notices = [*plan.notices, *(notice for item in plan.items for notice in item.notices)]
-        again = {"packed": b64encode(data).decode(), "team": team_id, "name": form.cleaned_data["name"]}
+        again = {"packed": packed(data), "team": team_id, "name": form.cleaned_data["name"]}
         upload = form.cleaned_data.get("file")
         if upload and not again["name"]:
             again["name"] = upload.name.split(".")[0][:255]
@@ -170,13 +167,6 @@ def _exported(actor: Principal, form: ExportForm) -> HttpResponse:
     answer = HttpResponse(text.encode(), content_type=formats.content_type(format))
     answer["Content-Disposition"] = f'attachment; filename="{formats.file_name(format)}"'
     return answer
-
-
-def _unpacked(packed: str) -> bytes:
-    try:
-        return b64decode(packed, validate=True)
-    except ValueError as error:
-        raise Invalid.field("file", gettext("Choose the file again.")) from error
 
 
 def _done(plan: Plan) -> str:

@@ -86,8 +86,12 @@ class SuiteOut(SuiteRowOut):
 
 
 class ImportedOut(serializers.Serializer[Any]):
+    """What was added; with `dry_run`, what would be."""
+
     cases = serializers.IntegerField()
+    names = serializers.ListField(child=serializers.CharField())
     revision = serializers.IntegerField()
+    dry_run = serializers.BooleanField()
 
 
 class RunIn(serializers.Serializer[Any]):

@@ -146,6 +146,9 @@ class CaseImport(OfSuites):
             OpenApiParameter(
                 "judge", OpenApiTypes.STR, description="The prompt that judges where a file says llm-rubric."
             ),
+            OpenApiParameter(
+                "dry_run", OpenApiTypes.STR, enum=["0", "1"], description="1: only say what would be added."
+            ),
         ],
         request={"text/csv": OpenApiTypes.STR, "application/jsonl": OpenApiTypes.STR},
         responses=ImportedOut,
@@ -155,9 +158,11 @@ class CaseImport(OfSuites):
         one = self.suite(suite)
         data = request.data if isinstance(request.data, bytes) else b""
         format, judge = request.GET.get("format", "jsonl"), request.GET.get("judge", "")[:255]
-        made = suites.import_cases(self.principal, one, data, format, judge=judge)
+        is_dry = request.GET.get("dry_run") == "1"
+        act = suites.plan_import if is_dry else suites.import_cases
+        names = [case.name for case in act(self.principal, one, data, format, judge=judge)]
         one.refresh_from_db(fields=["revision"])
-        return Response({"cases": len(made), "revision": one.revision})
+        return Response({"cases": len(names), "names": names, "revision": one.revision, "dry_run": is_dry})
 
 
 class CaseExport(OfSuites):

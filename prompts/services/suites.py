@@ -149,9 +149,7 @@ def import_cases(actor: Principal, suite: Suite, data: bytes, format: str, *, ju
     Raises CaseTaken for a name that is there already, TooManyCases.
     """
     require(actor, "prompt.write", suite.team_id)
-    cases = read_cases(data, format, judge=judge)
-    for index, case in enumerate(cases):
-        _check_schemas(case.checks, f"cases.{index}.checks")
+    cases = plan_import(actor, suite, data, format, judge=judge)
     with transaction.atomic():
         locked = _locked(suite)
         made = _add(locked, cases)
@@ -159,6 +157,16 @@ def import_cases(actor: Principal, suite: Suite, data: bytes, format: str, *, ju
         after = {"cases": len(made), "format": format, "revision": locked.revision}
         _record(actor, "suite.cases_imported", locked, after=after)
     return made
+
+
+def plan_import(actor: Principal, suite: Suite, data: bytes, format: str, *, judge: str = "") -> list[Case]:
+    """Return the cases that an import of the file would add. Adds none; raises as `import_cases`."""
+    require(actor, "prompt.write", suite.team_id)
+    cases = read_cases(data, format, judge=judge)
+    for index, case in enumerate(cases):
+        _check_schemas(case.checks, f"cases.{index}.checks")
+    _check_new(suite, cases)
+    return cases
 
 
 def case_of(row: SuiteCase) -> Case:
@@ -192,12 +200,17 @@ def plan_of(suite: Suite) -> list[Case]:
     return [case.with_checks(common) for case in cases_of(suite)]
 
 
-def _add(suite: Suite, cases: Sequence[Case]) -> list[SuiteCase]:
+def _check_new(suite: Suite, cases: Sequence[Case]) -> None:
+    """Raise CaseTaken for a name that is there already, and TooManyCases."""
     there = set(SuiteCase.objects.filter(suite=suite).values_list("name", flat=True))
     if len(there) + len(cases) > MAX_CASES:
         raise TooManyCases(most=MAX_CASES)
     if taken := next((case.name for case in cases if case.name in there), None):
         raise CaseTaken(name=taken)
+
+
+def _add(suite: Suite, cases: Sequence[Case]) -> list[SuiteCase]:
+    _check_new(suite, cases)
     rows = SuiteCase.objects.bulk_create(SuiteCase(suite=suite, **_columns(case)) for case in cases)
     SuiteCheck.objects.bulk_create(
         SuiteCheck(suite=suite, case=row, kind=check.kind, options=dict(check.options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -125,8 +126,14 @@ def test_cases_come_from_a_file_and_go_out(cast: Cast, prompt: Prompt) -> None:
     suite, ann = make_suite(cast.team, prompt=prompt), signed_in(cast.ann)
     assert "Format" in text(ann.get(url("suite_import", suite.pk)))
     file = SimpleUploadedFile("cases.csv", b"name,day\nA,Monday\nB,Friday\n")
-    assert ann.post(url("suite_import", suite.pk), {"file": file, "format": "csv"}).status_code == 302
+    looked = text(ann.post(url("suite_import", suite.pk), {"file": file, "format": "csv"}))
+    assert "2 cases would be added" in looked and "day: Friday" in looked and SuiteCase.objects.count() == 1
+    carried = re.search(r'name="packed" value="([^"]+)"', looked)
+    assert carried, looked
+    order = {"packed": carried[1], "format": "csv", "go": "1"}
+    assert ann.post(url("suite_import", suite.pk), order).status_code == 302
     assert SuiteCase.objects.count() == 3
+    assert "Choose a file." in text(ann.post(url("suite_import", suite.pk), {"format": "csv"}))
     wrong = SimpleUploadedFile("x.yaml", b"tests:\n  - assert: [{type: python, value: x}]\n")
     refused = ann.post(url("suite_import", suite.pk), {"file": wrong, "format": "promptfoo"})
     assert "python" in text(refused) and SuiteCase.objects.count() == 3

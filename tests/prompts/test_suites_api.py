@@ -150,7 +150,12 @@ tests:
 
 
 def test_cases_come_from_files(acme: Api) -> None:
-    assert acme.post("/suites/basics/import?format=csv", CSV.encode()).json() == {"cases": 2, "revision": 3}
+    planned = acme.post("/suites/basics/import?format=csv&dry_run=1", CSV.encode()).json()
+    assert (
+        planned["dry_run"] and planned["revision"] == 2 and len(acme.get("/suites/basics/cases").json()["results"]) == 1
+    )
+    added = acme.post("/suites/basics/import?format=csv", CSV.encode()).json()
+    assert added == {**planned, "revision": 3, "dry_run": False} and added["cases"] == len(added["names"]) == 2
     one = acme.get("/suites/basics/cases").json()["results"][1]
     assert one["variables"] == {"name_of": "Ann"} and one["messages"] == [{"role": "user", "content": "Hello?"}]
     assert (one["required"], one["repeats"], one["tags"]) == (True, 2, ["a", "b"])
