@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
@@ -22,6 +23,7 @@ from prompts.admin.run_pages import WRITE, RunPages
 from prompts.models import OptimiserRun, Search, Suggestion, Suite, Version
 from prompts.services import optimising, suggesting
 from prompts.services.searching import MOST_CALLS, SearchWanted
+from prompts.services.suite_runs import USUAL_ENVIRONMENT
 
 ENDED = {
     "perfect": _("All cases that were searched pass."),
@@ -57,6 +59,22 @@ class SearchForm(HouseForm):
         required=False,
         initial=True,
         help_text=_("Without addresses, numbers and names of end users."),
+    )
+
+
+class SaveForm(HouseForm):
+    """Where the text goes on from here."""
+
+    then = forms.ChoiceField(
+        label=_("And then"),
+        choices=[
+            ("", _("Look at the new version")),
+            ("review", _("Ask for a review")),
+            ("launch", _("Launch it gradually in Production")),
+        ],
+        required=False,
+        widget=forms.RadioSelect,
+        initial="",
     )
 
 
@@ -183,17 +201,20 @@ class SearchAdmin(RunPages):
         if one is None:
             raise NotFound("There is nothing at this address.")
 
+        form = SaveForm(sent(request))
+
         def save(filled: dict[str, Any]) -> HttpResponse:
             made = suggesting.accept_suggestion(actor, one)
-            url = reverse("admin:prompts_version_change", args=[made.pk])
-            return self.said(request, gettext("It is saved as v%(number)s.") % {"number": made.number}, url)
+            told = gettext("It is saved as v%(number)s.") % {"number": made.number}
+            return self.said(request, told, _next(filled["then"], made))
 
         return self.confirm(
             request,
             save,
+            form=form,
             title=_("Save this text as the next version"),
             lead=suggesting.readable(suggesting.content_from(one)),
-            consequences=[_("Nothing goes live. Ask for a review of it, or launch it gradually, from its page.")],
+            consequences=[_("Nothing goes live before somebody confirms it on the next page.")],
             submit_label=_("Save the text"),
             cancel_url=self.url("change", run.pk),
         )
@@ -201,6 +222,16 @@ class SearchAdmin(RunPages):
 
 def _of(done: int | str, most: int | str) -> str:
     return gettext("%(done)s of %(most)s") % {"done": done, "most": most}
+
+
+def _next(then: str, version: Version) -> str:
+    """Return the page where a text that was saved goes on: it asks before anything happens."""
+    if then == "review":
+        return reverse("admin:prompts_version_submit", args=[version.pk])
+    if then == "launch":
+        asked = urlencode({"prompt": version.prompt_id, "environment": USUAL_ENVIRONMENT})
+        return f"{reverse('admin:experiments_ramp_add')}?{asked}"
+    return reverse("admin:prompts_version_change", args=[version.pk])
 
 
 def _worth(facts: dict[str, Any]) -> str:

@@ -13,8 +13,10 @@ from rest_framework.response import Response
 from feedback.services import evolving
 from promptlab.accounts.rest import HouseView, id_in, idempotent
 from prompts import resolve
+from prompts.api.optimiser_shapes import EstimateOptimizeOut
 from prompts.errors import RunNotFound, SuiteNotFound
 from prompts.models import OptimiserRun, Suggestion, Suite
+from prompts.services import searching
 from prompts.services.searching import MOST_CALLS, MOST_PROPOSALS, SearchWanted
 
 
@@ -107,6 +109,20 @@ class OfSearches(HouseView, GenericAPIView[OptimiserRun]):
         """Return the searches the caller sees."""
         return OptimiserRun.objects.visible_to(self.principal).filter(kind=OptimiserRun.Kind.SEARCH).with_names()
 
+    def asked(self, request: Request) -> tuple[SearchWanted, bool]:
+        """Return what a body wants, and whether comments are told. Raises Invalid, PromptNotFound, SuiteNotFound."""
+        shape = SearchIn(data=request.data)
+        shape.is_valid(raise_exception=True)
+        said = dict(shape.validated_data)
+        prompt = resolve.prompt_for(self.principal, said.pop("prompt"), said.pop("team_id", None))
+        version = resolve.version_of(prompt, said.pop("version"))
+        suites = Suite.objects.visible_to(self.principal).active()
+        suite = suites.filter(team=prompt.team_id, name=said.pop("suite")).first()
+        if suite is None:
+            raise SuiteNotFound
+        with_comments = said.pop("with_comments")
+        return SearchWanted(version, suite, **said), with_comments
+
 
 class SearchList(OfSearches):
     @extend_schema(responses=SearchOut(many=True))
@@ -119,19 +135,19 @@ class SearchList(OfSearches):
     @idempotent
     def post(self, request: Request) -> Response:
         """Have a prompt evolve against a suite: 201 a search to look at again. Nothing is saved of it by itself."""
-        shape = SearchIn(data=request.data)
-        shape.is_valid(raise_exception=True)
-        said = dict(shape.validated_data)
-        prompt = resolve.prompt_for(self.principal, said.pop("prompt"), said.pop("team_id", None))
-        version = resolve.version_of(prompt, said.pop("version"))
-        suites = Suite.objects.visible_to(self.principal).active()
-        suite = suites.filter(team=prompt.team_id, name=said.pop("suite")).first()
-        if suite is None:
-            raise SuiteNotFound
-        with_comments = said.pop("with_comments")
-        wanted = SearchWanted(version, suite, **said)
+        wanted, with_comments = self.asked(request)
         made = evolving.request_evolution(self.principal, wanted, with_comments=with_comments)
         return Response(SearchOut(made).data, status=status.HTTP_201_CREATED)
+
+
+class SearchEstimate(OfSearches):
+    serializer_class = EstimateOptimizeOut
+
+    @extend_schema(request=SearchIn, responses=EstimateOptimizeOut)
+    def post(self, request: Request) -> Response:
+        """Say how many calls a search makes at most, and what they can cost at most. Nothing is asked."""
+        wanted, _ = self.asked(request)
+        return Response(EstimateOptimizeOut(searching.estimate_search(self.principal, wanted)).data)
 
 
 class SearchDetail(OfSearches):

@@ -19,6 +19,7 @@ urlpatterns = [
     re_path(r"^replays/(?P<pk>\d{1,18})/?$", replays.ReplayDetail.as_view()),
     re_path(r"^replays/(?P<pk>\d{1,18})/cases/?$", replays.ReplayCases.as_view()),
     re_path(r"^searches/?$", searches.SearchList.as_view()),
+    re_path(r"^searches/estimate/?$", searches.SearchEstimate.as_view()),
     re_path(r"^searches/(?P<pk>\d{1,18})/?$", searches.SearchDetail.as_view()),
     re_path(r"^units/erase/?$", views.EraseUnit.as_view()),
     re_path(r"^feedback/metrics/?$", metrics.MetricList.as_view()),

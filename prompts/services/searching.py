@@ -24,12 +24,14 @@ from prompts import checks, meta_prompts, snippets
 from prompts.checks.cases import Case
 from prompts.errors import PromptArchived, SuiteNotReady
 from prompts.models import OptimiserCall, OptimiserRun, Suggestion, Suite, Version
+from prompts.models.running import NANO
 from prompts.services import optimising, suggesting
 from prompts.services.environments import named
 from prompts.services.evolution import Enough, Evolution, Texts, Tried, front
 from prompts.services.optimiser_desk import Desk
-from prompts.services.running import NoRoom
+from prompts.services.running import NoRoom, budget_of
 from prompts.services.scoring import Scored, Scorer, keyed
+from prompts.services.suggesting import Estimate
 from prompts.services.suite_runs import USUAL_ENVIRONMENT, calls_to, check_plan, judges_now
 from prompts.services.suites import plan_of
 
@@ -79,6 +81,17 @@ def request_search(actor: Principal, wanted: SearchWanted) -> OptimiserRun:
     """
     require(actor, "prompt.write", wanted.version.prompt.team_id)
     return optimising.begin(_prepared(wanted), actor, budget_usd=wanted.budget_usd)
+
+
+def estimate_search(actor: Principal, wanted: SearchWanted) -> Estimate:
+    """Return what a search would be at most, without asking for it. Raises as `request_search`.
+
+    Its calls and its money are bounded whatever it proposes, so that these two are what it can come to.
+    """
+    require(actor, "prompt.write", wanted.version.prompt.team_id)
+    run = _prepared(wanted)
+    budget = settings.OPTIMISER_BUDGET_USD if wanted.budget_usd is None else wanted.budget_usd
+    return Estimate(run.max_calls, Decimal(budget_of(budget)) / NANO)
 
 
 def work(desk: Desk) -> None:

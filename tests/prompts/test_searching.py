@@ -177,6 +177,7 @@ def test_over_rest_and_in_the_browser(cast: Cast) -> None:
     rate = {"content": "An answer.", "unit_id": "customer-7", "variables": {"name": "x"}}
     accept(SYSTEM, NewRating(str(make_message(version, **rate).uid), -1, comment="customer-7 says: too cold, a@b.io"))
     body = {"prompt": version.prompt.name, "suite": suite.name, "max_calls": 200, "budget_usd": "1", "seed": 2}
+    assert api.post("/searches/estimate", body).json() == {"calls": 200, "most_usd": "1.000000000"}
     made = api.post("/searches", body)
     assert made.status_code == 201 and made.json()["state"] == "queued", made.content
     model = Planted(2)
@@ -202,7 +203,12 @@ def test_over_rest_and_in_the_browser(cast: Cast) -> None:
     assert "The best text" in page and "held out: 5 of 5 pass" in page
     save = reverse("admin:prompts_search_save", args=[made.json()["id"], shown["found"][0]["id"]])
     assert f'href="{save}"' in page
-    assert "It is saved as v2." in ann.post(save, follow=True).content.decode()
+    assert "Launch it gradually in Production" in ann.get(save).content.decode()
+    went = ann.post(save, {"then": "review"}, follow=True)
+    assert "It is saved as v2." in went.content.decode()
+    assert went.redirect_chain[-1][0] == reverse(
+        "admin:prompts_version_submit", args=[Version.objects.get(prompt=version.prompt, number=2).pk]
+    )
     waiting = OptimiserRun.objects.filter(state="queued").get()
     ann.post(reverse("admin:prompts_search_cancel", args=[waiting.pk]))
     waiting.refresh_from_db()
