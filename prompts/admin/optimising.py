@@ -17,6 +17,7 @@ from promptlab.lib.formats import fmt_money, fmt_pct
 from promptlab.templatetags.promptlab import when
 from prompts import diff
 from prompts.admin.optimise_forms import DecideForm, OptimiseForm
+from prompts.admin.pairing import PairPages
 from prompts.admin.run_pages import RunPages, spent_of
 from prompts.admin.shown import crumbs, page_of, version_label
 from prompts.admin.suites import KINDS
@@ -113,7 +114,7 @@ class OptimisePages(HouseAdmin):
 
 
 @admin.register(OptimiserRun)
-class OptimiserRunAdmin(RunPages):
+class OptimiserRunAdmin(PairPages, RunPages):
     team_path = "version__prompt__team_id"
     list_title = _("Suggested texts")
     empty_title = _("No model was asked for a better text yet")
@@ -136,10 +137,12 @@ class OptimiserRunAdmin(RunPages):
         return goal_title(run)
 
     def own_urls(self) -> list[Any]:
-        return self.run_urls()
+        return [*self.run_urls(), *self.pair_urls()]
 
     def thing_page(self, request: HttpRequest, thing: Any) -> HttpResponse:
-        """Show how far a run is, and what it suggested beside the text; a POST takes or leaves the suggestion."""
+        """Show how far a run is, and what it suggested beside the text; a POST takes, keeps or leaves the suggestion."""
+        if thing.kind == OptimiserRun.Kind.PAIR:
+            return self.pair_page(request, thing, self._facts(thing))
         made = list(Suggestion.objects.filter(run=thing).select_related("saved_version"))
         for one in made:
             one.run = thing
@@ -154,7 +157,8 @@ class OptimiserRunAdmin(RunPages):
                 return self.said(request, gettext("The suggestion is discarded. It stays in the list."), here)
         if open_one is not None and may_write:
             form = DecideForm(sent(request), suggestion=open_one)
-            saved = self._saved(request, open_one, form)
+            act = self._kept if "keep" in request.POST else self._saved
+            saved = act(request, open_one, form)
             if saved is not None:
                 return saved
         return self.run_page(
@@ -165,6 +169,8 @@ class OptimiserRunAdmin(RunPages):
             facts=self._facts(thing),
             actions=self._actions(request, thing, may_write),
             is_open=thing.is_open,
+            try_url=self.url("try", thing.pk),
+            pairs=self.pairs_shown(open_one) if open_one else [],
             suggestions=[self._shown(one, form if one is open_one else None) for one in made],
             source_label=version_label(thing.version),
             source_text=diff.readable(thing.version),
@@ -187,6 +193,16 @@ class OptimiserRunAdmin(RunPages):
             return self.said(request, sentence, page_of("version_change", version.pk))
 
         return self.submitted(request, form, save)
+
+    def _kept(self, request: HttpRequest, suggestion: Suggestion, form: DecideForm) -> HttpResponse | None:
+        """Keep what was sent as the person's draft; None shows the form, with what is wrong with it."""
+
+        def keep(filled: dict[str, Any]) -> HttpResponse:
+            suggesting.keep_suggestion(acting(request), suggestion, **form.edited())
+            sentence = gettext("It is kept as your draft. Only you see it; the suggestion stays, too.")
+            return self.said(request, sentence, page_of("prompt_change", suggestion.run.version.prompt_id))
+
+        return self.submitted(request, form, keep)
 
     def cancel(self, actor: Principal, run: Any) -> None:
         optimising.cancel_improvement(actor, run)

@@ -10,6 +10,8 @@ from prompts.api.serializers import VersionOut
 from prompts.api.suite_shapes import SaidIn
 from prompts.meta_prompts import GOALS
 from prompts.models import OptimiserRun, Suggestion, Version
+from prompts.services.pairing import MAX_SAID as MAX_ASKED
+from prompts.services.pairing import SIDES
 from prompts.services.suggesting import MAX_SAID
 
 
@@ -74,12 +76,27 @@ class SuggestionOut(serializers.ModelSerializer[Suggestion]):
         ]  # fmt: skip
 
 
+class PairAnswerOut(serializers.Serializer[Any]):
+    """What one side said where both were tried: `own` is the text as it is. Without text and problem it is on its way."""
+
+    side = serializers.ChoiceField(SIDES)
+    text = serializers.CharField(allow_blank=True)
+    problem = serializers.CharField(allow_blank=True)
+    latency_ms = serializers.IntegerField(allow_null=True)
+    input_tokens = serializers.IntegerField(allow_null=True)
+    output_tokens = serializers.IntegerField(allow_null=True)
+    cost_usd = serializers.DecimalField(max_digits=18, decimal_places=9, allow_null=True)
+
+
 class ImprovementFullOut(ImprovementOut):
+    """`answers` are of a run of the kind `pair` alone."""
+
     suggestions = SuggestionOut(many=True)
+    answers = PairAnswerOut(many=True)
 
     class Meta:
         model = OptimiserRun
-        fields = [*ImprovementOut.Meta.fields, "suggestions"]
+        fields = [*ImprovementOut.Meta.fields, "suggestions", "answers"]
 
 
 class OriginOut(serializers.Serializer[Any]):
@@ -119,6 +136,20 @@ class AcceptIn(serializers.Serializer[Any]):
     message = serializers.CharField(required=False, allow_blank=True, max_length=500)
     with_other_placeholders = serializers.BooleanField(required=False)
     allow_secret = serializers.CharField(required=False, allow_blank=True, max_length=300)
+
+
+class PairIn(serializers.Serializer[Any]):
+    """What both texts are asked: `variables` fill their blanks, `said` is what a user says. Without a `model`: the version's.
+
+    `content` or `messages`: the suggestion as somebody edited it.
+    """
+
+    content = serializers.CharField(required=False, trim_whitespace=False, max_length=1_000_000)
+    messages = SaidIn(many=True, required=False, max_length=100)
+    variables = serializers.DictField(required=False)
+    said = serializers.CharField(required=False, allow_blank=True, max_length=MAX_ASKED)
+    model = serializers.CharField(required=False, allow_blank=True, max_length=100)
+    budget_usd = serializers.DecimalField(required=False, max_digits=12, decimal_places=6, min_value=0)
 
 
 class GoalOut(serializers.Serializer[Any]):

@@ -18,6 +18,8 @@ from prompts.api.optimiser_shapes import (
     ImprovementFullOut,
     ImprovementOut,
     OptimizeIn,
+    PairAnswerOut,
+    PairIn,
     SuggestionOut,
     TeamIn,
 )
@@ -27,7 +29,8 @@ from prompts.api.versions import OfVersions
 from prompts.api.views import House
 from prompts.errors import RunNotFound, SuggestionNotFound
 from prompts.models import OptimiserRun, Suggestion
-from prompts.services import goals, optimising, suggesting
+from prompts.services import goals, optimising, pairing, suggesting
+from prompts.services.pairing import PairWanted
 from prompts.services.suggesting import Wanted
 
 
@@ -86,7 +89,9 @@ class ImprovementDetail(OfImprovements):
         """Return a run: how far it is, and what it suggested so far."""
         run = self.found(pk)
         made = list(Suggestion.objects.filter(run=run).select_related("saved_version"))
-        return Response({**ImprovementOut(run).data, "suggestions": SuggestionOut(made, many=True).data})
+        answers = pairing.pair_answers(run) if run.kind == OptimiserRun.Kind.PAIR else []
+        found = {"suggestions": SuggestionOut(made, many=True).data, "answers": PairAnswerOut(answers, many=True).data}
+        return Response({**ImprovementOut(run).data, **found})
 
 
 class ImprovementCancel(OfImprovements):
@@ -127,6 +132,18 @@ class SuggestionAccept(OfSuggestions):
         body: dict[str, Any] = self.checked(AcceptIn)
         made = suggesting.accept_suggestion(self.principal, self.found(pk), text=body.pop("content", None), **body)
         return Response(VersionOut(made).data, status=status.HTTP_201_CREATED)
+
+
+class SuggestionTry(OfSuggestions):
+    serializer_class = ImprovementOut
+
+    @extend_schema(request=PairIn, responses={202: ImprovementOut})
+    @idempotent
+    def post(self, request: Request, pk: str) -> Response:
+        """Have the text as it is and the suggested one answer the same: 202 a run with both answers to look at again."""
+        body: dict[str, Any] = self.checked(PairIn)
+        made = pairing.request_pair(self.principal, PairWanted(self.found(pk), text=body.pop("content", None), **body))
+        return Response(ImprovementOut(made).data, status=status.HTTP_202_ACCEPTED)
 
 
 class SuggestionDiscard(OfSuggestions):

@@ -102,6 +102,7 @@ urlpatterns = [
     re_path(r"^improvements/(?P<pk>\d+)/cancel/?$", optimising.ImprovementCancel.as_view()),
     re_path(r"^improvements/(?P<pk>\d+)/go-on/?$", optimising.ImprovementGoOn.as_view()),
     re_path(r"^suggestions/(?P<pk>\d+)/accept/?$", optimising.SuggestionAccept.as_view()),
+    re_path(r"^suggestions/(?P<pk>\d+)/try/?$", optimising.SuggestionTry.as_view()),
     re_path(r"^suggestions/(?P<pk>\d+)/discard/?$", optimising.SuggestionDiscard.as_view()),
     re_path(r"^goals/?$", optimising.GoalList.as_view()),
     re_path(r"^goals/(?P<key>[a-z]+)/restore/?$", optimising.GoalRestore.as_view()),

@@ -27,6 +27,7 @@ class OptimiserRun(Run):
     class Kind(models.TextChoices):
         SUGGESTION = "suggestion", _("Suggestion")
         SEARCH = "search", _("Search")
+        PAIR = "pair", _("Both tried")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     version = models.ForeignKey(Version, models.PROTECT, related_name="+", verbose_name=_("version"))

@@ -10,7 +10,7 @@ from typing import Final
 
 from promptlab.hooks.services.outbox import emit
 from prompts.models import OptimiserCall, OptimiserRun
-from prompts.services import searching, suggesting
+from prompts.services import pairing, searching, suggesting
 from prompts.services.driving import Driver
 from prompts.services.optimiser_desk import Desk
 from prompts.services.optimising import RUN_TASK
@@ -19,7 +19,11 @@ from prompts.services.suite_caller import Caller
 
 SWEEP_TASK: Final = "prompts.sweep_optimiser_runs"
 Kind = OptimiserRun.Kind
-KINDS: Final[Mapping[str, Callable[[Desk], None]]] = {Kind.SUGGESTION: suggesting.work, Kind.SEARCH: searching.work}
+KINDS: Final[Mapping[str, Callable[[Desk], None]]] = {
+    Kind.SUGGESTION: suggesting.work,
+    Kind.SEARCH: searching.work,
+    Kind.PAIR: pairing.work,
+}
 """What each kind does. It may be called again from its beginning; it ends by returning, or by raising DomainError."""
 
 

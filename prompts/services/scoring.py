@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from prompts import checks, snippets
 from prompts.checks import ASKED, JUDGE, Answer, Outcome
 from prompts.checks.cases import Case, Check
 from prompts.models import OptimiserCall, OptimiserRun
+from prompts.services import suggesting
 from prompts.services.optimiser_desk import Desk
 from prompts.services.suite_calls import Asking, judging
 
@@ -85,8 +85,7 @@ class Scorer:
 
     def _asking(self, content: Content) -> Asking:
         """Return what makes the questions for a text, with the included texts of the plan in their places."""
-        version = copy.copy(self._run.version)
-        version.text, version.messages = content.text, [part.to_dict() for part in content.messages]
+        version = suggesting.as_version(self._run.version, content)
         resolved = snippets.resolve_pinned(version, self._plan["snippets"]).content
         return Asking(self._desk.team_id, resolved, self._judges)
 

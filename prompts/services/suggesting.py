@@ -5,6 +5,7 @@ Placeholders are the same set, or the suggestion is rejected: it is asked for on
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -24,10 +25,10 @@ from promptlab.llm.ceiling import worst_case
 from promptlab.llm.routes import masks_of, routes_for
 from prompts import diff, meta_prompts, rendering
 from prompts.errors import NoSuggestion, NothingToSave, PlaceholdersDiffer, PromptArchived, SuggestionDecided
-from prompts.models import OptimiserCall, OptimiserRun, Suggestion, Version
+from prompts.models import Draft, OptimiserCall, OptimiserRun, Suggestion, Version
 from prompts.models.optimising import ALL
 from prompts.models.running import NANO
-from prompts.services import authoring, goals, optimising
+from prompts.services import authoring, drafting, goals, optimising
 from prompts.services.contents import content_of
 from prompts.services.optimiser_desk import Desk
 
@@ -128,7 +129,7 @@ def accept_suggestion(
         locked = _undecided(suggestion)
         run = locked.run
         source, suggested = run.version.content, content_from(locked)
-        content = with_parts(source, _parts_said(suggested, text, messages))
+        content = edited(locked, text, messages)
         differs = difference(source, content)
         if differs and not with_other_placeholders:
             raise PlaceholdersDiffer(problem=differs.sentence)
@@ -313,6 +314,42 @@ def with_parts(content: Content, parts: Sequence[str]) -> Content:
     texts = iter(parts)
     messages = [part if part.placeholder else replace(part, content=next(texts)) for part in content.messages]
     return replace(content, messages=tuple(messages))
+
+
+def as_version(version: Version, content: Content) -> Version:
+    """Return a version, not saved, that says what a content says, to be filled in as one."""
+    other = copy.copy(version)
+    other.text, other.messages = content.text, [part.to_dict() for part in content.messages]
+    return other
+
+
+def edited(
+    suggestion: Suggestion, text: str | None = None, messages: Sequence[Mapping[str, Any]] | None = None
+) -> Content:
+    """Return a suggestion as somebody edited it. Raises Invalid when it has not as many messages."""
+    return with_parts(suggestion.run.version.content, _parts_said(content_from(suggestion), text, messages))
+
+
+def keep_suggestion(
+    actor: Principal,
+    suggestion: Suggestion,
+    *,
+    text: str | None = None,
+    messages: Sequence[Mapping[str, Any]] | None = None,
+) -> Draft:
+    """Keep a suggestion, or what a person made of it, as their draft of the prompt; it can be taken later all the same.
+
+    Raises DraftStale when they have a draft already: it is never written over.
+    """
+    content = edited(suggestion, text, messages)
+    share = diff.share_changed(readable(content_from(suggestion)), readable(content))
+    said: dict[str, Any] = {"message": _provenance(suggestion, share)}
+    if content.messages:
+        said["messages"] = [part.to_dict() for part in content.messages]
+    else:
+        said["content"] = content.text
+    version = suggestion.run.version
+    return drafting.keep_draft(actor, version.prompt, said, row_version=0, started_from=version.number)
 
 
 def _parts_said(suggested: Content, text: str | None, messages: Sequence[Mapping[str, Any]] | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promptlab.accounts.access import SYSTEM
-from prompts.models import OptimiserRun, Prompt, Suggestion, Version
+from prompts.models import Draft, OptimiserRun, Prompt, Suggestion, Version
 from prompts.services import optimiser_work, optimising
 from tests.prompts.test_admin_suites import signed_in, text, url
 from tests.support.cast import Cast
@@ -95,3 +95,40 @@ def test_who_may_only_look_changes_nothing(cast: Cast, prompt: Prompt) -> None:
     assert zoe.get(run).status_code == 404
     any_list: Any = vic.get(url("optimiserrun_changelist"))
     assert "Greeting v1" in text(any_list)
+
+
+def test_both_are_tried_side_by_side_with_what_was_edited(cast: Cast, prompt: Prompt) -> None:
+    ann = signed_in(cast.ann)
+    made = make_proposal(newest(prompt), "Hi {{name}}: {{order_status}}.")
+    here, page = url("optimiserrun_change", made.run_id), url("optimiserrun_try", made.run_id)
+    assert "Try both…" in text(ann.get(here))
+    carried = text(ann.post(page, {"part_1": "Good day {{name}}: {{order_status}}.", "message": "", "try": "1"}))
+    assert "Good day {{name}}" in carried and OptimiserRun.objects.count() == 1
+    order = {"part_1": "Good day {{name}}.", "said": "Where is it?", "model": "echo", "budget": "1", "go": "1"}
+    assert "blank_name" in text(ann.post(page, order)), "What is not filled in is said before anything is asked."
+    asked = ann.post(page, {**order, "blank_name": "Bo", "blank_order_status": "late"})
+    pair = OptimiserRun.objects.get(kind="pair")
+    assert asked.url == url("optimiserrun_change", pair.pk)
+    assert 'http-equiv="refresh"' in text(ann.get(asked.url))
+    OptimiserRun.objects.filter(pk=pair.pk).update(model=MODEL)
+    with answering(lambda request: f"To <{request.messages[0].content}>"):
+        optimiser_work.work_on(pair.pk)
+    shown = text(ann.get(asked.url))
+    assert (
+        "To &lt;Hello Bo, it is late.&gt;" in shown and "To &lt;Good day Bo.&gt;" in shown and "Where is it?" in shown
+    )
+    assert 'http-equiv="refresh"' not in shown and asked.url in text(ann.get(here))
+    assert Version.objects.filter(prompt=prompt).count() == 1
+
+
+def test_an_edited_one_is_kept_as_a_draft_that_nothing_writes_over(cast: Cast, prompt: Prompt) -> None:
+    ann, made = signed_in(cast.ann), make_proposal(newest(prompt), "{{name}} {{order_status}}")
+    here = url("optimiserrun_change", made.run_id)
+    kept = ann.post(here, {"part_1": "{{name}}! {{order_status}}", "message": "", "keep": "1"})
+    assert kept.url == url("prompt_change", prompt.pk)
+    draft = Draft.objects.get()
+    assert draft.body["content"] == "{{name}}! {{order_status}}" and draft.body["message"].startswith("Suggested by")
+    assert "{{name}}! {{order_status}}" in text(ann.get(kept.url))
+    again = ann.post(here, {"part_1": "Other {{name}} {{order_status}}", "message": "", "keep": "1"})
+    assert again.status_code == 200 and Draft.objects.get() == draft and draft.body == Draft.objects.get().body
+    assert Suggestion.objects.get().state == "proposed"

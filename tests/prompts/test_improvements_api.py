@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prompts.models import OptimiserRun, Suggestion
+from prompts.models import OptimiserRun, Suggestion, Version
 from prompts.services import optimiser_work
 from tests.support.api import Api
 from tests.support.cast import Cast
@@ -80,3 +80,20 @@ def test_a_goal_is_brought_back(api: Api) -> None:
     made = api.post("/goals/clearer/restore", {})
     assert made.status_code == 200 and made.json()["name"] == "optimiser.clearer"
     assert api.post("/goals/nicer/restore", {}).json()["code"] == "unknown_goal"
+
+
+def test_both_texts_answer_the_same(api: Api, cast: Cast) -> None:
+    made = make_proposal(Version.objects.get(prompt__name="greeting"))
+    refused = api.post(f"/suggestions/{made.pk}/try", {"said": "Where is it?"})
+    assert refused.status_code == 400 and not OptimiserRun.objects.filter(kind="pair").exists()
+    asked = api.post(
+        f"/suggestions/{made.pk}/try", {"variables": {"name": "Bo"}, "model": MODEL, "content": "Oi {{name}}."}
+    )
+    assert asked.status_code == 202 and asked.json()["kind"] == "pair"
+    address = f"/improvements/{asked.json()['id']}"
+    assert [one["text"] for one in api.get(address).json()["answers"]] == ["", ""]
+    with answering(lambda request: request.messages[0].content.upper()):
+        optimiser_work.work_on(asked.json()["id"])
+    shown = api.get(address).json()
+    assert (shown["state"], shown["calls"]) == ("finished", 2)
+    assert [(one["side"], one["text"]) for one in shown["answers"]] == [("own", "HELLO BO."), ("suggested", "OI BO.")]
