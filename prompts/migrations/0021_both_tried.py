@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('prompts', '0019_language_check'),
+        ('prompts', '0020_imports'),
     ]
 
     operations = [
