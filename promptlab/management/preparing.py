@@ -49,11 +49,11 @@ def only_one_here() -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """While nothing else runs yet: wake nobody, and do not report that nobody answers."""
+    """While nothing else runs yet: wake and tell nobody, and do not report that nobody answers."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
-    settings.TASK_WAKE_UPS = False
+    settings.TASK_WAKE_UPS = settings.REVISION_PUSH = False
     try:
         yield
     finally:

@@ -27,10 +27,10 @@ STORES = ("DATABASE_URL", "REDIS_URL", "REDIS_PREFIX", "CELERY_BROKER_URL")
 class Up:
     """One running `manage.py up`, in a session of its own, as a terminal would have it."""
 
-    def __init__(self, var: Path, port: int) -> None:
+    def __init__(self, var: Path, port: int, log_level: str = "WARNING") -> None:
         self.output = var / "printed.txt"
         env = {name: value for name, value in os.environ.items() if name not in STORES}
-        env |= {"PROMPTLAB_VAR": str(var), "LOG_LEVEL": "WARNING", "COLUMNS": "200"}
+        env |= {"PROMPTLAB_VAR": str(var), "LOG_LEVEL": log_level, "COLUMNS": "200"}
         words = [sys.executable, "manage.py", "up", "--port", str(port)]
         with self.output.open("wb") as file:
             self.process = subprocess.Popen(
@@ -43,7 +43,7 @@ class Up:
 
     def wait_for(self, text: str) -> str:
         """Return what was printed once `text` is among it."""
-        until = time.monotonic() + 90
+        until = time.monotonic() + 150
         while text not in self.printed:
             assert self.process.poll() is None and time.monotonic() < until, self.printed
             time.sleep(0.05)
@@ -55,8 +55,8 @@ class Up:
 
 
 @contextmanager
-def up(var: Path, port: int) -> Iterator[Up]:
-    running = Up(var, port)
+def up(var: Path, port: int, log_level: str = "WARNING") -> Iterator[Up]:
+    running = Up(var, port, log_level)
     try:
         yield running
     finally:
@@ -99,8 +99,9 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_first_start_shows_a_password_and_a_key_that_work(var: Path) -> None:
     port = free_port()
-    with up(var, port) as running:
+    with up(var, port, "INFO") as running:
         printed = running.wait_for("are shown this once")
+        assert '{"' not in printed.partition("PromptLab is running")[0]
         key = re.search(r"PROMPTLAB_API_KEY=(pl_\S+)", printed)
         password = re.search(r"the password (\S+)", printed)
         assert key and password
