@@ -35,21 +35,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stored", action="store_true", help="leave out what touches no store: it ran on SQLite")
 
 
+PAGES = (
+    "test_admin",
+    "test_dashboard",
+    "test_wizard",
+    "test_looking",
+    "test_checklist",
+    "test_ramp_page",
+    "test_traffic_pages",
+)
+"""What files of tests begin with that are about what a page says. That each page can be made is shown on every store
+by `house/test_hostile_text.py`, which walks them all, and each service and each GET is called there by its own tests."""
+
+
 def _touches_no_store(item: pytest.Item) -> bool:
+    if item.path.name.startswith(PAGES) and not _commits(item):
+        return True
     if any(item.get_closest_marker(name) for name in ("django_db", "flow", "postgres")):
         return False
     # What `lib` and `llm` share over Redis is asked for by function, not by fixture.
     return "db" not in getattr(item, "fixturenames", ()) and not {"lib", "llm"} & set(item.path.parts)
 
 
+def _commits(item: pytest.Item) -> bool:
+    """Tell whether the test is about what several see of one another's changes."""
+    return any(mark.kwargs.get("transaction") for mark in item.iter_markers("django_db"))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what only PostgreSQL can show when the run is on SQLite."""
+    """Choose and order the tests of this run; skip what only PostgreSQL can show when the run is on SQLite."""
     from django.conf import settings
 
     if config.getoption("--stored"):
-        left_out = [item for item in items if _touches_no_store(item)]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        left_out = {item for item in items if _touches_no_store(item)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    # First what takes long, or one worker is still at it when the others are done.
+    items.sort(key=lambda item: item.get_closest_marker("flow") is None)
     if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         return
     skip = pytest.mark.skip(reason="needs PostgreSQL: set DATABASE_URL")
