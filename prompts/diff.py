@@ -14,6 +14,8 @@ from promptlab_sdk.kernel.spec import Content
 from prompts.models import Version
 
 WORD = re.compile(r"\w+|\s+|[^\w\s]")
+TEXTS = ("type", "text", "messages", "variables", "model_texts")
+"""What of a content is compared by itself, and not as a setting."""
 MAX_WORK = 4_000_000
 """How many pairs of words are compared in one text, at most; the lines after that are shown changed as a whole."""
 
@@ -98,11 +100,24 @@ class _Budget:
 
 def readable(version: Version) -> str:
     """Return the version's text as people read it: the text, or the messages under their roles."""
-    if not version.messages:
-        return version.text
+    return _read(version.messages or version.text)
+
+
+def model_texts(old: Version, new: Version) -> dict[str, list[Line]]:
+    """Return the texts for other models that differ, by the name of the model; one that is not there is empty."""
+    before, after, budget = old.model_texts, new.model_texts, _Budget()
+    return {
+        name: list(_lines(_read(before.get(name, "")), _read(after.get(name, "")), budget))
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    }
+
+
+def _read(text: str | Sequence[Mapping[str, str]]) -> str:
+    if isinstance(text, str):
+        return text
     return "\n\n".join(
-        f"[{part['role']}]\n{part['content']}" if "role" in part else f"[{part['placeholder']}]"
-        for part in version.messages
+        f"[{part['role']}]\n{part['content']}" if "role" in part else f"[{part['placeholder']}]" for part in text
     )
 
 
@@ -137,7 +152,7 @@ def settings(old: Version, new: Version) -> dict[str, SettingChange]:
     A setting that one of them does not make is None there.
     """
     before, after = (version.content.to_dict() for version in (old, new))
-    names = [name for name in {**before, **after} if name not in ("type", "text", "messages", "variables")]
+    names = [name for name in {**before, **after} if name not in TEXTS]
     changes, budget = _changes(before, after, names), _Budget()
     return {
         name: SettingChange(change.old, change.new, _words(_written(change.old), _written(change.new), budget))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from promptlab_sdk.kernel import contract, template
-from promptlab_sdk.kernel.spec import JINJA2, Content, Message
+from promptlab_sdk.kernel.spec import JINJA2, Content, Message, texts_of
 from promptlab_sdk.kernel.template import Missing
 
 from promptlab.lib.errors import FieldProblem
@@ -90,7 +90,7 @@ def blanks_of(content: Content) -> dict[str, str]:
     if content.syntax != JINJA2:
         return dict.fromkeys(template.content_variables(content), "string")
     found: dict[str, str] = {}
-    for text in _texts(content):
+    for text in content.texts:
         for name, kind in sandbox.roots(without_includes(text)).items():
             if found.setdefault(name, kind) == "string":
                 found[name] = kind
@@ -102,16 +102,10 @@ def without_includes(text: str) -> str:
     return template.inline(text, dict.fromkeys(template.includes(text, JINJA2), ""), JINJA2)
 
 
-def _texts(content: Content) -> list[str]:
-    if content.type != "chat":
-        return [content.text]
-    return [message.content for message in content.messages if not message.placeholder]
-
-
 def _render_jinja(
     content: Content, values: Mapping[str, object], placeholders: Placeholders, missing: Missing
 ) -> str | tuple[Message, ...]:
-    texts = _texts(content)
+    texts = texts_of(content.messages if content.type == "chat" else content.text)
     if included := template.content_includes(content):
         raise template.UnresolvedInclude(included)
     try:

@@ -55,6 +55,9 @@ class DiffOut(serializers.Serializer[Any]):
 
     text = DiffLineOut(many=True)
     messages = DiffMessageOut(many=True)
+    model_texts = serializers.DictField(
+        child=DiffLineOut(many=True), help_text="The texts for other models that differ, by the name of the model."
+    )
     variables = DiffVariablesOut()
     settings = serializers.DictField(child=SettingChangeOut())
     parameters = serializers.DictField(child=ChangeOut())

@@ -15,6 +15,11 @@ class RenderIn(serializers.Serializer[Any]):
     environment = serializers.CharField(
         required=False, max_length=36, help_text="Whose live versions are included; without it, the key's own."
     )
+    model = serializers.CharField(
+        required=False,
+        max_length=100,
+        help_text="The model that is asked; one that has a text of its own gets that one.",
+    )
 
 
 class RenderOut(serializers.Serializer[Any]):

@@ -48,6 +48,7 @@ class VersionOut(serializers.ModelSerializer[Version]):
             "output_schema",
             "stop",
             "tools",
+            "model_texts",
             "includes",
             "message",
             "author",
@@ -80,6 +81,10 @@ class ContentIn(serializers.Serializer[Any]):
     output_schema = serializers.DictField(required=False, help_text="A JSON schema of the answer.")
     stop = serializers.ListField(child=serializers.CharField(trim_whitespace=False), required=False)
     tools = serializers.ListField(child=serializers.DictField(), required=False)
+    model_texts = serializers.DictField(
+        required=False,
+        help_text="By the name of a model what it is sent instead: a text, or messages in a chat prompt.",
+    )
     version_string = serializers.CharField(required=False, allow_blank=True, max_length=100)
     message = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
@@ -119,6 +124,7 @@ class PromptOut(serializers.ModelSerializer[Prompt]):
     output_schema = serializers.JSONField(source="newest.output_schema")
     stop = serializers.JSONField(source="newest.stop")
     tools = serializers.JSONField(source="newest.tools")
+    model_texts = serializers.JSONField(source="newest.model_texts")
     includes = serializers.SerializerMethodField()
     version = serializers.IntegerField(source="newest.number")
     version_string = serializers.CharField(source="newest.version_string")
@@ -149,6 +155,7 @@ class PromptOut(serializers.ModelSerializer[Prompt]):
             "output_schema",
             "stop",
             "tools",
+            "model_texts",
             "includes",
             "version",
             "version_string",

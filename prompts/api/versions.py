@@ -25,7 +25,7 @@ from prompts.models import Prompt, Version
 from prompts.services import authoring, contracting, suggesting
 from prompts.services.environments import named
 
-PUT_TOGETHER = ("prompt_text", "messages", "variables", "snippets")
+PUT_TOGETHER = ("prompt_text", "messages", "variables", "model_texts", "snippets")
 """What of a version depends on what it includes."""
 
 
@@ -138,6 +138,9 @@ class VersionDiff(OfVersions):
         found = {
             "text": [asdict(line) for line in diff.lines(diff.readable(old), diff.readable(new))],
             "messages": [asdict(part) for part in diff.messages(old, new)],
+            "model_texts": {
+                name: [asdict(line) for line in found] for name, found in diff.model_texts(old, new).items()
+            },
             "variables": asdict(diff.declarations(old, new)),
             "settings": _plain(diff.settings(old, new)),
             "parameters": _plain(diff.parameters(old, new)),
@@ -155,7 +158,8 @@ class VersionRender(OfVersions):
         body = self.checked(RenderIn)
         said = self.put_together(found, body.get("environment", ""))
         missing = body.get("missing", "error")
-        filled = rendering.render(said.content, body.get("variables", {}), missing=missing)
+        content = said.content.for_model(body.get("model", ""))
+        filled = rendering.render(content, body.get("variables", {}), missing=missing)
         is_text = isinstance(filled, str)
         text, messages = (filled, []) if is_text else ("", [part.to_dict() for part in filled])
         return Response({"text": text, "messages": messages, "snippets": said.numbers})

@@ -7,7 +7,7 @@ from typing import Any, Never
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from promptlab_sdk.kernel.spec import Content, PromptSpec, messages_from
+from promptlab_sdk.kernel.spec import Content, PromptSpec, messages_from, model_texts_from
 
 from promptlab.accounts.models import User
 from prompts.errors import VersionFrozen
@@ -18,7 +18,8 @@ from prompts.querysets import VersionQuerySet
 class Version(models.Model):
     """Immutable but for `review_state`. Numbers run from 1 without a gap.
 
-    `checksum` covers the content: text or messages, syntax, model, parameters, stop, tools, output schema, variables.
+    `checksum` covers the content: text or messages, syntax, model, parameters, stop, tools, output schema, variables,
+    and the texts for other models: by the name of each what is sent to it, a text or messages as those of the version.
     """
 
     class Syntax(models.TextChoices):
@@ -43,6 +44,7 @@ class Version(models.Model):
     output_schema = models.JSONField(_("shape of the answer"), default=dict, blank=True)
     stop = models.JSONField(_("stop at"), default=list, blank=True)
     tools = models.JSONField(_("tools"), default=list, blank=True)
+    model_texts = models.JSONField(_("texts for other models"), default=dict, blank=True)
     message = models.CharField(_("what changed and why"), max_length=500, blank=True)
     checksum = models.CharField(max_length=64)
     author = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("author"))
@@ -92,6 +94,7 @@ class Version(models.Model):
             output_schema=self.output_schema,
             stop=tuple(self.stop),
             tools=tuple(self.tools),
+            model_texts=model_texts_from(self.model_texts),
         )
 
     @property

@@ -12,7 +12,14 @@ from prompts.porting.safe_yaml import Document, dump, dump_json
 
 FORMAT = 1
 MAX_PROMPTS = 2000
-_EMPTY = {**Content().to_dict(), "syntax": MUSTACHE_LITE, "output_schema": {}, "stop": [], "tools": []}
+_EMPTY = {
+    **Content().to_dict(),
+    "syntax": MUSTACHE_LITE,
+    "output_schema": {},
+    "stop": [],
+    "tools": [],
+    "model_texts": {},
+}
 CONTENT_KEYS = frozenset(_EMPTY) - {"type"}
 _PROMPT_KEYS = frozenset(
     ["name", "title", "description", "type", "model_type", "tags", "metadata", "collection", "versions", "deployments"]
@@ -263,7 +270,20 @@ def content_from(part: Part, kind: str, said: Mapping[str, Any]) -> Content:
     for index, tool in enumerate(said.get("tools") or ()):
         if not isinstance(tool, Mapping):
             raise part.document.problem(f"{part.at('tools')}.{index}", "a tool has keys with values.")
+    if said.get("model_texts"):
+        _check_model_texts(Part(part.document, said["model_texts"], part.at("model_texts")), kind)
     return Content.from_dict({**said, "type": kind})
+
+
+def _check_model_texts(part: Part, kind: str) -> None:
+    for name in part.value:
+        if not isinstance(name, str):
+            raise part.document.problem(part.path, "a model has a name that is text.")
+        if kind == "chat":
+            for one in part.parts(name):
+                _check_message(one)
+        elif not isinstance(part.value[name], str):
+            raise part.document.problem(part.at(name), "the text for a model is text.")
 
 
 def _check_message(part: Part) -> None:

@@ -70,6 +70,7 @@ def unsaid(content: Content, kinds: Collection[str]) -> str:
     if content.syntax != MUSTACHE_LITE:
         return f"the format has no {content.syntax} that can be read again"
     beside = {"output_schema": content.output_schema, "stop": content.stop, "tools": content.tools}
+    beside["model_texts"] = content.model_texts
     for name, value in beside.items():
         if value:
             return f"the format has no {name}"

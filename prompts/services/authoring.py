@@ -232,7 +232,7 @@ def restore_prompt(actor: Principal, prompt: Prompt) -> None:
 def said(content: Content) -> dict[str, Any]:
     """Return what a content says, under the names that REST has for it; for answers with two texts."""
     words = content.to_dict()
-    unset = {"syntax": content.syntax, "output_schema": {}, "stop": [], "tools": []}
+    unset = {"syntax": content.syntax, "output_schema": {}, "stop": [], "tools": [], "model_texts": {}}
     return {"content": words.pop("text"), **unset, **words}
 
 

@@ -197,7 +197,7 @@ def _broken(callers: Mapping[int, _Caller], needed: Sequence[str]) -> list[Broke
 
 def _tokens(team_id: int, contents: Sequence[Content], models: Sequence[str]) -> int | None:
     """Return how many tokens more the text has, before anything is filled in; None for a model that cannot be."""
-    texts = [_text(content) for content in contents]
+    texts = [_text(content.for_model(model)) for content, model in zip(contents, models, strict=True)]
     try:
         if models[0] == models[1]:
             was, now = estimate_all(team_id, texts, models[0])

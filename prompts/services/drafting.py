@@ -16,7 +16,7 @@ from prompts.models import Draft, Prompt, Version
 from prompts.services import authoring, including, scanning
 from prompts.services.contents import content_of
 
-SETTINGS = ("model", "parameters", "variables", "syntax", "output_schema", "stop", "tools")
+SETTINGS = ("model", "parameters", "variables", "syntax", "output_schema", "stop", "tools", "model_texts")
 """What `content_of` takes besides the text. Left out of a draft, it is taken from the newest version."""
 
 

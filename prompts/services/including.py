@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from promptlab_sdk.kernel import template
-from promptlab_sdk.kernel.spec import Content
+from promptlab_sdk.kernel.spec import Content, Text, text_to_dict
 
 from promptlab.lib.errors import Conflict, FieldProblem, Invalid
 from prompts import snippets
@@ -20,6 +20,7 @@ def unsaved(prompt: Prompt, content: Content) -> Version:
         messages=[part.to_dict() for part in content.messages],
         variables=dict(content.variables),
         syntax=content.syntax,
+        model_texts={name: text_to_dict(text) for name, text in content.model_texts.items()},
     )
 
 
@@ -76,9 +77,14 @@ def _in_the_way(walker: snippets.Weaver, version: Version, name: str) -> Conflic
 
 def _fields(content: Content) -> dict[str, tuple[str, ...]]:
     """Return the names included in each field."""
-    if content.type != "chat":
-        return {"content": template.content_includes(content)}
-    return {
-        f"messages.{index}.content": template.includes(part.content, content.syntax)
-        for index, part in enumerate(content.messages)
-    }
+    fields = dict(_fields_of(content.messages or content.text, "messages" if content.messages else "content"))
+    for name, text in content.model_texts.items():
+        fields |= _fields_of(text, f"model_texts.{name}")
+    return {field: template.includes(text, content.syntax) for field, text in fields.items()}
+
+
+def _fields_of(text: Text, field: str) -> dict[str, str]:
+    """Return each text by its field."""
+    if isinstance(text, str):
+        return {field: text}
+    return {f"{field}.{index}.content": part.content for index, part in enumerate(text)}

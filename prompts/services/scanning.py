@@ -45,7 +45,7 @@ _ASSIGNED = re.compile(
     r"(?P<value>[A-Za-z0-9+/_=.~-]{16,})"
 )
 ASSIGNED = "an assigned secret"
-LOOKED_AT = ("content", "messages", "parameters", "variables", "output_schema", "stop", "tools")
+LOOKED_AT = ("content", "messages", "parameters", "variables", "output_schema", "stop", "tools", "model_texts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promptlab_sdk.kernel.spec import Content
+from promptlab_sdk.kernel.spec import Content, text_to_dict
 
 from promptlab.accounts.access import Principal
 from promptlab.audit.recorder import record
@@ -81,6 +81,7 @@ def write_version(
         output_schema=dict(content.output_schema),
         stop=list(content.stop),
         tools=[dict(tool) for tool in content.tools],
+        model_texts={name: text_to_dict(text) for name, text in content.model_texts.items()},
         message=message,
         checksum=content.checksum(),
         author_id=actor.user_id,

@@ -74,7 +74,7 @@ class _Woven:
 def included_in(version: Version) -> tuple[str, ...]:
     """Return the names that a version includes, each once, in order."""
     texts = (version.text, *(part.get("content", "") for part in version.messages))
-    if not any(_MAY_INCLUDE.search(text) for text in texts):
+    if not version.model_texts and not any(_MAY_INCLUDE.search(text) for text in texts):
         return ()  # As nearly all of them: they are not parsed for this.
     return template.content_includes(version.content)
 
@@ -113,7 +113,7 @@ class Weaver:
         content = version.content
         if not woven:
             return Resolved(version, content, {})
-        _check_length(version, [content.text, *(part.content for part in content.messages)], woven)
+        _check_length(version, content.texts, woven)
         whole = template.inline_content(content, {name: one.text for name, one in woven.items()})
         names = dict.fromkeys(name for own, one in woven.items() for name in (own, *one.names))
         declared, blanks = _merged(content.variables, woven), _blanks(whole)

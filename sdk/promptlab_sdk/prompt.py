@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from promptlab_sdk.errors import MissingVariable, ServiceUnavailable, VariablesInvalid
@@ -36,7 +36,7 @@ class Prompt:
     `plain` is the parsed text of a prompt that needs nothing but its blanks filled; `ask` fills by the server what only
     it can fill. `receipt` says, signed by the server, what this is; empty when nobody signed. `is_forced`: the unit is on the
     experiment's list for trying it out, and is not counted. `dealt_unit`: who was dealt, where the experiment deals by an
-    attribute and not by `unit_id`.
+    attribute and not by `unit_id`. `model` names the model whose own text this is; empty for the text of all others.
     """
 
     spec: PromptSpec
@@ -51,6 +51,17 @@ class Prompt:
     receipt: str = ""
     is_forced: bool = False
     dealt_unit: str | None = None
+    model: str = ""
+
+    def for_model(self, model: str) -> Prompt:
+        """Return the prompt as a model of this name is sent it: with its own text, where the version has one for it.
+
+        Names are those that the team calls its models by.
+        """
+        if model not in self.spec.content.model_texts:
+            return self
+        spec = replace(self.spec, content=self.spec.content.for_model(model))
+        return replace(self, spec=spec, plain=plain_template(spec.content), model=model)
 
     @property
     def counted_unit(self) -> str | None:
@@ -60,7 +71,7 @@ class Prompt:
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the parsed text and the connection behind in copies and pickles: they cannot travel."""
         known = (self.spec, self.source, self.environment, self.revision, self.variant, self.unit_id, self.experiment)
-        return Prompt, (*known, None, None, self.receipt, self.is_forced, self.dealt_unit)
+        return Prompt, (*known, None, None, self.receipt, self.is_forced, self.dealt_unit, self.model)
 
     @property
     def name(self) -> str:
@@ -222,7 +233,8 @@ class Rendered(str):
     def to_openai(self) -> dict[str, JSON]:
         """Return arguments for `chat.completions.create`: messages, parameters, the model if one is named."""
         content = self.prompt.content
-        model = {"model": content.model} if content.model else {}
+        named = self.prompt.model or content.model
+        model = {"model": named} if named else {}
         return {**model, **content.parameters, "messages": [message.to_dict() for message in self.messages]}
 
     def to_anthropic(self) -> dict[str, JSON]:

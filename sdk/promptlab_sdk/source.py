@@ -153,11 +153,12 @@ class HttpSource:
     def fill(self, prompt: Prompt, values: Mapping[str, object], missing: Missing) -> tuple[str, tuple[Message, ...]]:
         path = f"/api/v1/prompts/{_quoted(prompt.name)}/versions/{prompt.version}/render"
         where = {"environment": prompt.environment} if prompt.environment else {}
+        asks = {"model": prompt.model} if prompt.model else {}
         # Only what the prompt asks for leaves the process; dates and the like as their text.
         asked = {name: values[name] for name in prompt.variables if name in values}
         sent = json.loads(json.dumps(asked, default=str))
         try:
-            answer = self._transport.post(path, {"variables": sent, "missing": missing, **where})
+            answer = self._transport.post(path, {"variables": sent, "missing": missing, **where, **asks})
             return str(answer["text"]), messages_from(answer["messages"])
         except ServiceUnavailable as error:
             syntax = prompt.content.syntax
@@ -331,6 +332,4 @@ def _weight(delivery: Delivery) -> int:
     specs = [delivery.prompt]
     if delivery.experiment is not None:
         specs += [variant.prompt for variant in delivery.experiment.variants]
-    return sum(
-        len(spec.content.text) + sum(len(message.content) for message in spec.content.messages) for spec in specs
-    )
+    return sum(len(text) for spec in specs for text in spec.content.texts)

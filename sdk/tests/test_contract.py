@@ -100,6 +100,16 @@ def test_a_conversation_in_jinja_comes_back_in_messages(server: PromptServer, pr
         prompts.get("test", a="x", placeholders={"history": []} | {"more": [Message("user", "y")]})
 
 
+def test_the_server_is_told_for_which_model_it_fills(server: PromptServer, prompts: Prompts) -> None:
+    server.deploy(
+        "test", Content(text="{{ a }}", syntax=JINJA2, variables={"a": {}}, model_texts={"small": "{{ a }}!"})
+    )
+    prompt = prompts.fetch("test").for_model("small")
+    answers(server, text="x!")
+    assert prompt.render(a="x") == "x!"
+    assert server.requests[-1].body["model"] == "small"
+
+
 def test_jinja_is_checked_here_before_anybody_is_asked(server: PromptServer, prompts: Prompts) -> None:
     server.deploy("test", JINJA)
     prompts.prefetch("test")

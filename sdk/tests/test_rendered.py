@@ -166,3 +166,14 @@ def test_langchain_cannot_have_dots_in_names(server: PromptServer, prompts: Prom
     server.deploy("test", "Hi {{user.name}}")
     with pytest.raises(ValueError, match=r"'user\.name'"):
         prompts.fetch("test").to_langchain()
+
+
+def test_a_model_with_a_text_of_its_own_is_asked_with_that_one(server: PromptServer, prompts: Prompts) -> None:
+    server.deploy("test", Content(text="Hi {{name}}.", model="large", model_texts={"small": "Greet {{name}}."}))
+    prompt = prompts.fetch("test")
+    text = prompt.for_model("small").render(name="Al")
+    assert (text, text.prompt.model, text.prompt.version) == ("Greet Al.", "small", prompt.version)
+    assert text.to_openai()["model"] == "small"
+    assert prompt.for_model("large").render(name="Al") == prompts.get("test", name="Al") == "Hi Al."
+    assert prompts.get("test", name="Al").to_openai()["model"] == "large"
+    assert pickle.loads(pickle.dumps(text)).prompt.model == "small"

@@ -9,7 +9,7 @@ from promptlab_sdk.kernel.spec import JINJA2
 
 from promptlab.lib.errors import Invalid
 from prompts.errors import TextInvalid
-from prompts.services import contents, shapes
+from prompts.services import shapes, wording
 from prompts.services.contents import content_of
 from tests.support.api import Api
 
@@ -174,7 +174,7 @@ def test_a_deep_but_bounded_schema_and_a_ring_of_references_are_taken() -> None:
 
 
 def test_a_text_has_at_most_a_million_characters() -> None:
-    limit = contents.MAX_TEXT
+    limit = wording.MAX_TEXT
     assert content_of(text="x" * (limit - 5) + "{{a}}").variables == {"a": {"type": "string", "required": True}}
     assert fields(text="x" * (limit + 1)) == ["content"]
     assert fields(text="{" * (limit + 1), syntax=JINJA2) == ["content"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 JSON = Any
@@ -45,13 +45,18 @@ class Message:
         return cls(role=str(data["role"]), content=str(data["content"]))
 
 
+Text = str | tuple[Message, ...]
+"""What is sent: one text, or the messages of a chat prompt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What one prompt version says and how it wants to be called. The checksum covers exactly this.
 
     `type` is "text" (then `text` is set and `messages` empty) or "chat" (the other way round). `syntax` is
     "mustache-lite" or "jinja2". `stop` are texts at which the model stops; `tools` and `output_schema` (a JSON schema
-    of the answer) are as models take them. The last four stand on the wire and in the checksum only when they are set.
+    of the answer) are as models take them. `model_texts` are the texts for certain models, by the names the team has for
+    them: a text, or messages in a chat prompt. The last five stand on the wire and in the checksum only when they are set.
     """
 
     type: str = "text"
@@ -64,11 +69,27 @@ class Content:
     output_schema: Mapping[str, JSON] = field(default_factory=dict)
     stop: tuple[str, ...] = ()
     tools: tuple[Mapping[str, JSON], ...] = ()
+    model_texts: Mapping[str, Text] = field(default_factory=dict)
     is_plain: bool = field(init=False, compare=False, repr=False)
     """Values that are all texts are put in as they are: `mustache-lite`, and a trivial contract."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_plain", self.syntax == MUSTACHE_LITE and is_trivial(self.variables))
+
+    def for_model(self, model: str) -> Content:
+        """Return what a model of this name is sent: its own text if there is one, else the same content."""
+        own = self.model_texts.get(model)
+        if own is None:
+            return self
+        if isinstance(own, str):
+            return replace(self, text=own, model_texts={})
+        return replace(self, messages=own, model_texts={})
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text that is filled in: its own, or those of its messages, and then those for other models."""
+        own = self.messages if self.type == "chat" else self.text
+        return tuple(text for said in (own, *self.model_texts.values()) for text in texts_of(said))
 
     def to_dict(self) -> dict[str, JSON]:
         said: dict[str, JSON] = {
@@ -87,6 +108,8 @@ class Content:
             said["stop"] = list(self.stop)
         if self.tools:
             said["tools"] = [dict(tool) for tool in self.tools]
+        if self.model_texts:
+            said["model_texts"] = {name: text_to_dict(text) for name, text in self.model_texts.items()}
         return said
 
     @classmethod
@@ -102,6 +125,7 @@ class Content:
             output_schema=dict(data.get("output_schema") or {}),
             stop=tuple(str(text) for text in data.get("stop") or ()),
             tools=tuple(dict(tool) for tool in data.get("tools") or ()),
+            model_texts=model_texts_from(data.get("model_texts") or {}),
         )
 
     def checksum(self) -> str:
@@ -300,3 +324,20 @@ def is_trivial(declared: Mapping[str, JSON]) -> bool:
 def messages_from(items: Sequence[Mapping[str, JSON]]) -> tuple[Message, ...]:
     """Return the messages of a JSON list as a tuple."""
     return tuple(Message.from_dict(item) for item in items)
+
+
+def model_texts_from(items: Mapping[str, str | Sequence[Mapping[str, JSON]]]) -> dict[str, Text]:
+    """Return the texts for other models of a JSON object."""
+    return {str(name): said if isinstance(said, str) else messages_from(said) for name, said in items.items()}
+
+
+def text_to_dict(text: Text) -> str | list[dict[str, str]]:
+    """Return a text, or messages, as they stand in JSON."""
+    return text if isinstance(text, str) else [message.to_dict() for message in text]
+
+
+def texts_of(text: Text) -> tuple[str, ...]:
+    """Return the texts in it that are filled; a placeholder has none."""
+    if isinstance(text, str):
+        return (text,)
+    return tuple(message.content for message in text if not message.placeholder)

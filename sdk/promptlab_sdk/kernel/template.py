@@ -14,7 +14,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Literal, NoReturn
 
-from promptlab_sdk.kernel.spec import JINJA2, MUSTACHE_LITE, Content, Message
+from promptlab_sdk.kernel.spec import JINJA2, MUSTACHE_LITE, Content, Message, Text
 
 Missing = Literal["error", "keep", "empty"]
 """What happens to a blank nobody filled: raise, leave it as written, or write nothing."""
@@ -336,16 +336,14 @@ def content_variables(content: Content) -> tuple[str, ...]:
     """
     if content.syntax != MUSTACHE_LITE:
         return tuple(content.variables)
-    if content.type != "chat":
+    if content.type != "chat" and not content.model_texts:
         return variables(content.text)
-    return _unique(name for message in content.messages for name in variables(message.content))
+    return _unique(name for text in content.texts for name in variables(text))
 
 
 def content_includes(content: Content) -> tuple[str, ...]:
-    """Return the names of all prompts included, each once. Raises TemplateSyntaxError."""
-    if content.type != "chat":
-        return includes(content.text, content.syntax)
-    return _unique(name for message in content.messages for name in includes(message.content, content.syntax))
+    """Return the names of all prompts included, whatever model answers, each once. Raises TemplateSyntaxError."""
+    return _unique(name for text in content.texts for name in includes(text, content.syntax))
 
 
 def inline_content(content: Content, texts: Mapping[str, str]) -> Content:
@@ -353,11 +351,17 @@ def inline_content(content: Content, texts: Mapping[str, str]) -> Content:
     absent = [name for name in content_includes(content) if name not in texts]
     if absent:
         raise UnresolvedInclude(absent)
-    messages = tuple(
-        message if message.placeholder else Message(message.role, inline(message.content, texts, content.syntax))
-        for message in content.messages
-    )
-    return replace(content, text=inline(content.text, texts, content.syntax), messages=messages)
+
+    def whole(text: Text) -> Text:
+        if isinstance(text, str):
+            return inline(text, texts, content.syntax)
+        return tuple(
+            part if part.placeholder else Message(part.role, inline(part.content, texts, content.syntax))
+            for part in text
+        )
+
+    others = {name: whole(text) for name, text in content.model_texts.items()}
+    return replace(content, text=whole(content.text), messages=whole(content.messages), model_texts=others)
 
 
 def content_placeholders(content: Content) -> tuple[str, ...]:
