@@ -100,20 +100,21 @@ class _Budget:
 
 def readable(version: Version) -> str:
     """Return the version's text as people read it: the text, or the messages under their roles."""
-    return _read(version.messages or version.text)
+    return read(version.messages or version.text)
 
 
 def model_texts(old: Version, new: Version) -> dict[str, list[Line]]:
     """Return the texts for other models that differ, by the name of the model; one that is not there is empty."""
     before, after, budget = old.model_texts, new.model_texts, _Budget()
     return {
-        name: list(_lines(_read(before.get(name, "")), _read(after.get(name, "")), budget))
+        name: list(_lines(read(before.get(name, "")), read(after.get(name, "")), budget))
         for name in dict.fromkeys([*before, *after])
         if before.get(name) != after.get(name)
     }
 
 
-def _read(text: str | Sequence[Mapping[str, str]]) -> str:
+def read(text: str | Sequence[Mapping[str, str]]) -> str:
+    """Return a text, or messages under their roles."""
     if isinstance(text, str):
         return text
     return "\n\n".join(

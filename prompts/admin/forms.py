@@ -18,6 +18,7 @@ from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, TeamForm, asks
 from promptlab.lib.errors import FieldProblem
 from prompts.admin.field import ValuesForm
+from prompts.admin.model_texts import ModelTextFields
 from prompts.admin.technical import EMPTY, TechnicalFields, technical_initial
 from prompts.models import Collection, Draft, Prompt, Version
 from prompts.services import authoring, drafting, scanning
@@ -107,8 +108,13 @@ class ContentForm(TechnicalFields, HouseForm):
             messages=messages,
             model=filled["model"],
             parameters=like.parameters if like else None,
+            model_texts=self.model_texts(like),
             **self.told(like),
         )
+
+    def model_texts(self, like: Version | None) -> Mapping[str, Any]:
+        """Return the texts for certain models; a form without fields for them leaves them as they are in `like`."""
+        return like.model_texts if like else {}
 
     def field_of(self, problem: FieldProblem) -> str | None:
         in_messages = IN_MESSAGES.match(problem.field)
@@ -235,7 +241,7 @@ class SettingsForm(ValuesForm, SettingsFields, HouseForm):
         return self.value_name(problem) or super().field_of(problem)
 
 
-class NewVersionForm(SecretFields, ContentForm):
+class NewVersionForm(SecretFields, ModelTextFields, ContentForm):
     """The newest text or one's own draft, to go on from.
 
     `started_from` is the number of the newest version when writing began, `row_version` the state of the draft that the
@@ -270,6 +276,7 @@ class NewVersionForm(SecretFields, ContentForm):
         parts = parts_of(kept["messages"]) if "messages" in kept else newest.messages
         super().__init__(*args, kind=newest.prompt.type, parts=parts, **kwargs)
         self.kept = kept
+        self.add_model_texts(kept.get("model_texts", newest.model_texts), newest.prompt.team_id)
         self.ask_for_secrets(may_allow_secret)
 
     def typed(self) -> dict[str, Any]:
@@ -284,9 +291,8 @@ class NewVersionForm(SecretFields, ContentForm):
             body["messages"] = [_part(role, text) for role, text in parts if text.strip()]
         else:
             body["content"] = _unix(self.data.get("text", ""))
-        return (
-            body | self.typed_settings() | {name: self.data.get(name, "")[:MOST_CHARACTERS] for name in KEPT_AS_TYPED}
-        )
+        body |= self.typed_settings() | self.typed_model_texts()
+        return body | {name: self.data.get(name, "")[:MOST_CHARACTERS] for name in KEPT_AS_TYPED}
 
     def number(self, name: str) -> int | None:
         """Return a hidden number as it was sent; None for none, or for something else."""
@@ -302,4 +308,6 @@ class NewVersionForm(SecretFields, ContentForm):
         settings = {
             name: self.kept[name] for name in drafting.SETTINGS if name in self.kept and name not in self.fields
         }
+        if self.sends_model_texts():
+            settings.pop("model_texts", None)
         return {**authoring.said(self.content(like=like)), **settings}

@@ -190,6 +190,7 @@ def difference(old: Version, new: Version) -> dict[str, Any]:
         "new_label": version_label(new),
         "variable_notes": variable_notes(old, new),
         "setting_changes": setting_changes(old, new),
+        "model_text_changes": list(diff.model_texts(old, new).items()),
         "is_same_text": diff.readable(old) == diff.readable(new),
     }
 

@@ -137,6 +137,7 @@ def settings_of(version: Version) -> list[tuple[Any, Any]]:
             _("Shape of the answer"),
             json.dumps(version.output_schema, ensure_ascii=False) if version.output_schema else "",
         ),
+        (_("Texts for other models"), ", ".join(version.model_texts)),
         (_("Includes"), ", ".join(snippets.included_in(version))),
     ]
     return [row for row in rows if row[1]]

@@ -71,6 +71,7 @@ class VersionAdmin(ReviewPages, CopyPages):
             title=f"{thing.prompt.title} {version_label(thing)}",
             version=thing,
             text=diff.readable(thing),
+            model_texts=[(name, diff.read(text)) for name, text in thing.model_texts.items()],
             contract=contract_of(thing.variables),
             settings=[
                 (_("Model"), thing.model or _("The default model")),
