@@ -151,6 +151,7 @@ class Message(models.Model):
     rolled_up_at = models.DateTimeField(null=True)
     history_from = models.PositiveBigIntegerField(null=True)
     masks = models.JSONField(null=True, editable=False)
+    text_for = models.CharField(_("text written for"), max_length=100, blank=True, default="", editable=False)
     purged_at = models.DateTimeField(_("text removed"), null=True)
 
     objects = MessageQuerySet.as_manager()

@@ -43,24 +43,29 @@ def upstream_request(
     )
 
 
-def upstream_messages(answer: Message, told: Sequence[Message] | None = None) -> list[llm.ChatMessage]:
+def upstream_messages(
+    answer: Message, told: Sequence[Message] | None = None, *, text_for: str | None = None
+) -> list[llm.ChatMessage]:
     """Return the messages asked of the model for `answer`, as they are before anything of them is masked.
 
     They are made of its version, the versions of the snippets noted with it, its variables and what was said before:
     byte for byte the same at any later time, for none of these ever changes. Nothing is left of an answer that was
     purged; what was purged before an answer is missing. `told` is what was said, where that is all that ever was.
+    `text_for` names the model whose text they are made of, empty for the version's own; without it, the one in the row.
     Raises MissingVariables, VariablesInvalid naming every problem, TemplateTooCostly, TemplateFailed.
     """
     if answer.purged_at is not None:
         return []
+    text_for = answer.text_for if text_for is None else text_for
     if answer.purpose == Message.Purpose.GENERATE and answer.version is not None:
-        return _generated(answer)
+        return _generated(answer, text_for)
     if answer.purpose == Message.Purpose.OPENAI:
         talk = Message.objects.all().sent_with(answer) if told is None else told
-        return [_sent(part) for part in _rendered(answer, [_said(one) for one in talk])]
+        return [_sent(part) for part in _rendered(answer, [_said(one) for one in talk], text_for)]
     said = list(_before(answer) if told is None else told)
     question, history = said[-1], [_said(past) for past in said[:-1]]
-    return [_sent(part) for part in [*_rendered(answer, history), Part(role="user", content=question.content)]]
+    parts = [*_rendered(answer, history, text_for), Part(role="user", content=question.content)]
+    return [_sent(part) for part in parts]
 
 
 def _before(answer: Message) -> Iterable[Message]:
@@ -89,11 +94,11 @@ def upstream_parameters(answer: Message) -> dict[str, Any]:
     return {**rendering.parameters_of(answer.version.content), **answer.parameters}
 
 
-def _generated(answer: Message) -> list[llm.ChatMessage]:
+def _generated(answer: Message, text_for: str) -> list[llm.ChatMessage]:
     """Return the prompt alone, to which nobody says anything. One that is a text is what the model is asked."""
     assert answer.version is not None
     role = "system" if answer.version.messages else "user"
-    parts = _rendered(answer, [])
+    parts = _rendered(answer, [], text_for)
     return [llm.ChatMessage(role=part.role if role == "system" else role, content=part.content) for part in parts]
 
 
@@ -114,11 +119,11 @@ def _anonymous(team_id: int, unit_id: str) -> str:
     return hashlib.sha256(f"{team_id}:{unit_id}".encode()).hexdigest() if unit_id else ""
 
 
-def _rendered(answer: Message, history: Sequence[Part]) -> Sequence[Part]:
+def _rendered(answer: Message, history: Sequence[Part], text_for: str) -> Sequence[Part]:
     """Return the prompt's own messages with the history in its place: at its placeholder, else behind them."""
     if answer.version is None:
         return history
-    content = snippets.resolve_pinned(answer.version, answer.snippets).content
+    content = snippets.resolve_pinned(answer.version, answer.snippets).content.for_model(text_for)
     try:
         filled = rendering.render(content, answer.variables, placeholders=dict.fromkeys(HISTORY, tuple(history)))
     except VariablesInvalid as error:

@@ -22,7 +22,8 @@ def worst_case(request: CompletionRequest, team_id: int) -> int | None:
     A token is a byte at least, so nothing is counted. All of the input may be written to the provider's cache, and all of
     the output may be reasoning.
     """
-    said = sum(len(_bytes_of(message)) + TOKENS_AROUND for message in request.messages)
+    texts = (request.messages, *request.other_messages.values())
+    said = max(sum(len(_bytes_of(message)) + TOKENS_AROUND for message in messages) for messages in texts)
     told = len(json.dumps(dict(request.parameters), ensure_ascii=False, default=str).encode())
     tokens_in, tokens_out = said + told + TOKENS_AROUND, _longest(request)
     usages = (

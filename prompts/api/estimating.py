@@ -57,7 +57,9 @@ class Estimate(OfVersions):
         prompt = self.prompt(body["prompt"])
         version = self.version(prompt, body["version"]) if "version" in body else prompt.newest
         said = self.put_together(version, body.get("environment", ""))
-        filled = rendering.render(said.content, body.get("variables", {}), missing="keep")
+        filled = rendering.render(
+            said.content.for_model(body.get("model", "")), body.get("variables", {}), missing="keep"
+        )
         return prompt.team_id, filled if isinstance(filled, str) else [_plain(message) for message in filled]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from django.conf import settings
@@ -37,7 +38,13 @@ class Asking:
 
     def answer(self, case: Case, model: str) -> llm.CompletionRequest:
         """Return the request for a case. Raises what `rendering.render` raises, ModelOff, ProviderNotReady."""
-        return _request(self._team_id, messages_of(self._content, case), model, self._content, PURPOSE)
+        content = self._content
+        messages = messages_of(content.for_model(model or llm.resolve("").name), case)
+        request = _request(self._team_id, messages, model, content, PURPOSE)
+        if not content.model_texts:
+            return request
+        others = {route.name: messages_of(content.for_model(route.name), case) for route in request.routes}
+        return replace(request, other_messages=others)
 
     def verdict(self, check: Check, case: Case, answer: str, order: int = 0) -> llm.CompletionRequest:
         """Return the request to the judge of a check about an answer. Raises as `answer`."""
@@ -62,7 +69,8 @@ def judging(ids: Mapping[str, int]) -> dict[str, Content]:
 def verdict_request(team_id: int, content: Content, said: Mapping[str, str], model: str = "") -> llm.CompletionRequest:
     """Return the request to a prompt that judges, with those of the texts that it asks for. Raises as `Asking.answer`."""
     asked = {name: value for name, value in said.items() if name in rendering.blanks_of(content)}
-    return _request(team_id, messages_of(content, Case("judge", asked)), model or content.model, content, JUDGING)
+    model = model or content.model
+    return _request(team_id, messages_of(content.for_model(model), Case("judge", asked)), model, content, JUDGING)
 
 
 def input_of(case: Case) -> str:

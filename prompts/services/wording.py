@@ -85,7 +85,7 @@ def _different(content: Content, name: str, text: Text) -> Iterator[FieldProblem
     """Yield which blanks and placeholders a text loses, and which it invents."""
     field = f"{FIELD}.{name}"
     wanted = _asked(content, "content")
-    there = _asked(replace(content, **{"text" if isinstance(text, str) else "messages": text}), field)
+    there = _asked(replace(content, model_texts={name: text}).for_model(name), field)
     for one in wanted:
         if one not in there:
             yield FieldProblem(field, f"The text for {name} does not have {{{{{one}}}}}.", "blank_lost")

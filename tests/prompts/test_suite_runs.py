@@ -306,3 +306,13 @@ def test_two_runs_are_compared_case_by_case(team: Team) -> None:
     assert [one.case for one in found.flips("pass_to_fail", required=True)] == ["case 1"]
     assert [one.case for one in found.flips("fail_to_pass")] == ["case 3"]
     assert found.rate_before == found.rate_after == pytest.approx(2 / 3) and not found.is_drop
+
+
+def test_a_model_with_a_text_of_its_own_is_asked_with_that_one(team: Team) -> None:
+    version = newest(make_prompt(team, model_texts={"rules-large": "Greet {{name}}."}))
+    with answering("Very good.") as model:
+        make_run(make_suite(team), version, "rules", "rules-large")
+    assert {(request.model, last_word(request)) for request in model.asked} == {
+        ("rules", "Hello Ann."),
+        ("rules-large", "Greet Ann."),
+    }

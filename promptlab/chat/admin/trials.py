@@ -13,7 +13,9 @@ from django.http import HttpRequest
 from promptlab.accounts.modeladmin import acting
 from promptlab.chat.admin.try_forms import SayForm, chosen_model
 from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services.choosing import of_tier
 from promptlab.chat.services.turn import TurnInput
+from promptlab.lib.errors import Invalid
 from promptlab.lib.ratelimit import Limit
 from prompts import resolve
 from prompts.errors import NotDeployed, VersionNotFound
@@ -82,6 +84,19 @@ def last_answer(talk: Conversation) -> Message | None:
     rows = Message.objects.answers().filter(conversation=talk).select_related("version__prompt", "conversation")
     found: Message | None = rows.order_by("-pk").first()
     return found
+
+
+def own_text_for(trial: Trial) -> str:
+    """Return the model that is asked first where the text that is tried has one of its own for it; empty for all others."""
+    if trial.version is None or not trial.version.model_texts or trial.prompt is None:
+        return ""
+    named = chosen_model(trial.model)
+    try:
+        tiered = of_tier(trial.prompt.team_id, named.get("tier", ""))
+    except Invalid:
+        return ""
+    model = named.get("model") or tiered or trial.version.model or settings.LLM_DEFAULT_MODEL
+    return model if model in trial.version.model_texts else ""
 
 
 def who_tries(request: HttpRequest) -> str:

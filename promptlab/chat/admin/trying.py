@@ -24,6 +24,7 @@ from promptlab.chat.admin.trials import (
     Trial,
     address_of,
     last_answer,
+    own_text_for,
     trial_of,
     tries,
     turn_of,
@@ -233,6 +234,8 @@ class TryPages(HouseAdmin):
             "talks": self._talks(actor, talk, is_archived="archived" in request.GET),
             "shows_archived": "archived" in request.GET,
             "received": _received(trial.last),
+            "received_text_for": trial.last.text_for if trial.last else "",
+            "own_text_for": own_text_for(trial),
             "may_keep": trial.prompt is not None and actor.may("prompt.write", trial.prompt.team_id),
             "example_sets": examples_of(actor, trial.prompt, address_of(here, trial)) if trial.prompt else [],
             "urls": {

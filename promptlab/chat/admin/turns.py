@@ -61,6 +61,8 @@ def _own_facts(answer: Any) -> list[Fact]:
         if answer.assigned_variant_id != answer.served_variant_id:
             facts.append((_("Text assigned"), answer.assigned_variant))
     facts.append((_("Model"), answer.model or "–"))
+    if answer.text_for and not answer.is_hidden:
+        facts.append((_("Text sent"), gettext("the one for %(model)s") % {"model": answer.text_for}))
     facts.append((_("Tokens in and out"), _tokens(answer)))
     facts.append((_("Cost"), fmt_money(answer.cost_usd) if answer.cost_usd is not None else gettext("unknown")))
     if answer.latency_ms is not None:

@@ -32,6 +32,9 @@ class AnswerOut(serializers.Serializer[Any]):
     is_external = serializers.BooleanField()
     variables = serializers.DictField()
     model = serializers.CharField()
+    text_for = serializers.CharField(
+        help_text="The model whose own text of the version was sent; empty: the version's."
+    )
     content = serializers.CharField()
     upstream = UpstreamOut(many=True)
 
@@ -104,6 +107,7 @@ def _answer(answer: Message) -> dict[str, Any]:
         "is_external": answer.is_external,
         "variables": answer.variables,
         "model": answer.model,
+        "text_for": answer.text_for,
         "content": answer.content,
         "upstream": [] if answer.is_external else sent_for(answer),
     }

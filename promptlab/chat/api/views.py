@@ -20,7 +20,8 @@ from promptlab.chat.transcripts import sent_messages
 class MessageOut(serializers.ModelSerializer[Message]):
     """One message; an answer says what was served and what it took. `cost_usd` null: unknown.
 
-    Where the prompt is private to others, neither it nor its experiment is named.
+    `text_for` names the model whose own text of the version was sent; empty: the version's. Where the prompt is private
+    to others, neither it nor its experiment is named.
     """
 
     message_id = serializers.UUIDField(source="uid")
@@ -34,7 +35,7 @@ class MessageOut(serializers.ModelSerializer[Message]):
         model = Message
         fields = [
             "message_id", "role", "content", "state", "created_at", "ended_at", "prompt", "version", "environment",
-            "experiment", "phase", "variant", "slot", "unit_id", "model", "provider", "finish_reason", "error_code",
+            "experiment", "phase", "variant", "slot", "unit_id", "model", "text_for", "provider", "finish_reason", "error_code",
             "input_tokens", "output_tokens", "cost_usd", "latency_ms", "first_token_ms",
         ]  # fmt: skip
 

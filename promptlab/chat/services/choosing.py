@@ -111,6 +111,10 @@ class Chosen:
             return self.varied.content.model
         return self.version.model if self.version else ""
 
+    def text_for(self, model: str) -> str:
+        """Return the model's name where the version has a text of its own for it; empty: the version's is sent."""
+        return model if self.version is not None and model in self.version.model_texts else ""
+
     @property
     def parameters(self) -> Mapping[str, Any]:
         """The settings of the version, with the variant's over them."""

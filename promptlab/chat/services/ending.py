@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -46,6 +46,8 @@ class Answer:
     """Whether a budget keeps something ready for it."""
     taken: Taken | None = None
     """The tokens that are held for it in its key's limit."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Whose text each model that may answer is sent, by its name; empty where all are sent the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ def finish_turn(answer: Answer, outcome: Outcome) -> bool:
     """Bring the answer's row to its end state, once; return whether this call did. The first outcome counts."""
     with transaction.atomic():
         hold(answer.conversation_id)
-        is_ended = write_end(answer.pk, _fields(outcome))
+        is_ended = write_end(answer.pk, _fields(answer, outcome))
         if is_ended and answer.is_budgeted:
             settle(answer.pk, _cost(outcome))
     return is_ended
@@ -218,10 +220,10 @@ def finish_turns(answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> set[
     """Do for answers that no budget pays for what `finish_turn` does, in one transaction; return the ids of those it ended."""
     with transaction.atomic():
         hold(*(answer.conversation_id for answer in answers))
-        return write_ends({one.pk: _fields(outcome) for one, outcome in zip(answers, outcomes, strict=True)})
+        return write_ends({one.pk: _fields(one, outcome) for one, outcome in zip(answers, outcomes, strict=True)})
 
 
-def _fields(outcome: Outcome) -> dict[str, Any]:
+def _fields(answer: Answer, outcome: Outcome) -> dict[str, Any]:
     """Return what stands in the row of an answer that ends now."""
     fields: dict[str, Any] = {
         "ended_at": timezone.now(),
@@ -236,6 +238,9 @@ def _fields(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.completion is not None:
         fields |= _measured(outcome.completion)
+        # Noted at the beginning is what the model that was asked for gets; another one may have answered.
+        if outcome.completion.route_name in answer.texts:
+            fields["text_for"] = answer.texts[outcome.completion.route_name]
     return fields
 
 

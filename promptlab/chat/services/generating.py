@@ -17,7 +17,7 @@ from promptlab_sdk.kernel.assignment import MAX_UNIT_ID
 from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.models import Conversation, Message
-from promptlab.chat.services.asking import request_for
+from promptlab.chat.services.asking import request_for, texts_of
 from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen, choose, of_session, of_tier
 from promptlab.chat.services.ending import Answer, Outcome, end_turn
@@ -128,7 +128,15 @@ def draft_generate(actor: Principal, wanted: GenerateInput) -> Draft[GeneratePla
 def _plan(team_id: int, wanted: GenerateInput, written: Written) -> GeneratePlan:
     chosen, answer, request = written.chosen, written.answer, written.request
     turn = TurnPlan(
-        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),
+        answer=Answer(
+            answer.pk,
+            answer.uid,
+            answer.conversation_id,
+            team_id,
+            request.model,
+            written.is_budgeted,
+            texts=texts_of(answer, request.routes),
+        ),
         conversation_uid=answer.conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
@@ -258,6 +266,7 @@ def _rows(
         snippets=dict(chosen.snippets),
         model=asked,
         asked_model=asked,
+        text_for=chosen.text_for(asked),
         parameters={**_usual(), **chosen.parameters, **_asked_for(wanted)},
         **said,
         **chosen.assigned(),

@@ -95,6 +95,11 @@ def place_of(kind: str, team_id: int, request: llm.CompletionRequest, chosen: Ch
         "messages": [[message.role, message.content] for message in request.messages],
         "parameters": dict(request.parameters),
     }
+    if request.other_messages:
+        canonical["others"] = {
+            name: [[message.role, message.content] for message in messages]
+            for name, messages in request.other_messages.items()
+        }
     if request.masks_in_force:
         canonical["masks"] = request.masks_in_force.to_dict()
     return cache.Place(kind, team_id, fingerprint(canonical))

@@ -20,7 +20,7 @@ from promptlab import llm
 from promptlab.accounts.access import Principal
 from promptlab.chat.errors import ConversationNotFound
 from promptlab.chat.models import Conversation, Message
-from promptlab.chat.services.asking import request_for
+from promptlab.chat.services.asking import request_for, texts_of
 from promptlab.chat.services.beginning import Draft
 from promptlab.chat.services.choosing import Chosen, choose, of_session, of_tier
 from promptlab.chat.services.ending import Answer, BrokenOff, Outcome, end_broken, end_turn
@@ -167,7 +167,15 @@ def draft_turn(actor: Principal, turn: TurnInput) -> Draft[TurnPlan]:
 def _plan(team_id: int, written: Written) -> TurnPlan:
     chosen, answer, request = written.chosen, written.answer, written.request
     return TurnPlan(
-        answer=Answer(answer.pk, answer.uid, answer.conversation_id, team_id, request.model, written.is_budgeted),
+        answer=Answer(
+            answer.pk,
+            answer.uid,
+            answer.conversation_id,
+            team_id,
+            request.model,
+            written.is_budgeted,
+            texts=texts_of(answer, request.routes),
+        ),
         conversation_uid=answer.conversation.uid,
         request=request,
         prompt=chosen.prompt.name if chosen.prompt else "",
@@ -348,6 +356,7 @@ def _rows(
         snippets=dict(chosen.snippets),
         model=model,
         asked_model=model,
+        text_for=chosen.text_for(model),
         parameters={**usual, **chosen.parameters, **turn.parameters},
         request_id=request_id(),
         **chosen.assigned(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from promptlab import llm
 from promptlab.chat.models import Message
@@ -16,24 +16,32 @@ MOST_TOKENS_AROUND = 8
 """What a provider's frame around one message takes at most."""
 
 
-def fitting_messages(answer: Message, team_id: int, told: Sequence[Message] | None = None) -> list[llm.ChatMessage]:
+def fitting_messages(
+    answer: Message, team_id: int, told: Sequence[Message] | None = None, others: Collection[str] = ()
+) -> dict[str, list[llm.ChatMessage]]:
     """Return what is sent for `answer`, without its oldest turns where all of it would not fit; the row says which.
 
-    The prompt and the question are never cut, nor is a talk that the caller tells whole. Raises ContextTooLong when they
+    It stands under the answer's `text_for`; beside it, made of the same turns, what is sent by each of the `others`. The
+    longest decides, unless it would not fit even without any turn: its model may refuse it. The prompt and the question
+    are never cut, nor is a talk that the caller tells whole. Raises ContextTooLong when those of the answer's own text
     do not fit by themselves. `told`: as for `upstream_messages`.
     """
-    messages = upstream_messages(answer, told)
+    names = (answer.text_for, *others)
+    found = {name: upstream_messages(answer, told, text_for=name) for name in names}
     room = _room(answer, team_id)
-    if room is None or _at_most(messages) <= room:
-        return messages
-    excess = llm.estimate(messages, answer.model).tokens - room
-    if excess <= 0:
-        return messages
+    if room is None or all(_at_most(messages) <= room for messages in found.values()):
+        return found
+    excess = {name: llm.estimate(messages, answer.model).tokens - room for name, messages in found.items()}
     if answer.purpose not in TALKS or told is not None:
-        raise llm.ContextTooLong()
-    answer.history_from = _first_kept(answer, excess)
+        if excess[answer.text_for] > 0:
+            raise llm.ContextTooLong()
+        return found
+    first = _first_kept(answer, excess)
+    if first is None:
+        return found
+    answer.history_from = first
     answer.save(update_fields=["history_from"])
-    return upstream_messages(answer)
+    return {name: upstream_messages(answer, text_for=name) for name in names}
 
 
 def _room(answer: Message, team_id: int) -> int | None:
@@ -61,8 +69,21 @@ def _at_most(messages: Sequence[llm.ChatMessage]) -> int:
     return sum(len(message.content.encode()) + len(message.role) + MOST_TOKENS_AROUND for message in messages)
 
 
-def _first_kept(answer: Message, excess: int) -> int:
-    """Return the id of the first message that is kept when the oldest turns with `excess` tokens are left out."""
+def _first_kept(answer: Message, excess: Mapping[str, int]) -> int | None:
+    """Return the id of the first message that is kept; None to keep all. `excess` is in tokens, by text."""
+    if max(excess.values()) <= 0:
+        return None
+    found = _first_without(answer, max(excess.values()))
+    own = excess[answer.text_for]
+    if found is None and own > 0:
+        found = _first_without(answer, own)
+        if found is None:
+            raise llm.ContextTooLong()
+    return found
+
+
+def _first_without(answer: Message, excess: int) -> int | None:
+    """Return the id of the first message left when the oldest turns with `excess` tokens are; None: there are not as many."""
     said = Message.objects.filter(conversation_id=answer.conversation_id).transcript(before_id=answer.pk)
     *history, question = said.filter(ended_at__lte=answer.created_at).only("role", "content", "tool_calls")
     cut = 0
@@ -70,6 +91,4 @@ def _first_kept(answer: Message, excess: int) -> int:
         if cut >= excess and past.role == Message.Role.USER:
             return past.pk
         cut += llm.estimate([llm.ChatMessage(role=past.role, content=past.content)], answer.model).tokens
-    if cut < excess:
-        raise llm.ContextTooLong()
-    return question.pk
+    return question.pk if cut >= excess else None

@@ -21,6 +21,7 @@ class Draft:
     by: str = "ana"
     version_string: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    model_texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

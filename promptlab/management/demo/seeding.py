@@ -95,7 +95,9 @@ class _Seeding:
             self.say(f"collection {name}")
 
     def _version(self, sample: Sample, number: int, draft: Draft) -> None:
-        content = content_of(text=draft.text, messages=draft.messages, parameters=draft.parameters)
+        content = content_of(
+            text=draft.text, messages=draft.messages, parameters=draft.parameters, model_texts=draft.model_texts
+        )
         actor = acting_as(self.team, draft.by)
         if number == 1:
             authoring.create_prompt(

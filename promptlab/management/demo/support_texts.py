@@ -64,6 +64,14 @@ SUPPORT = (
                 "- Never promise a refund.\n"
                 "- Sign off as the {{company}} team.\n",
                 version_string="v2.1.0",
+                model_texts={
+                    "gpt-5-mini": "Support agent for {{company}}. Customer: {{customer_name}}. Question: {{question}}\n\n"
+                    "Reply in this order, and nothing else:\n"
+                    "1. A greeting by name.\n"
+                    "2. One to four numbered steps, one sentence each.\n"
+                    "3. That a colleague answers within one working day, if steps do not solve it.\n"
+                    "4. The {{company}} team.\n"
+                },
             ),
         ),
         moves=(

@@ -14,7 +14,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Literal, NoReturn
 
-from promptlab_sdk.kernel.spec import JINJA2, MUSTACHE_LITE, Content, Message, Text
+from promptlab_sdk.kernel.spec import JINJA2, MUSTACHE_LITE, Content, Message
 
 Missing = Literal["error", "keep", "empty"]
 """What happens to a blank nobody filled: raise, leave it as written, or write nothing."""
@@ -352,16 +352,14 @@ def inline_content(content: Content, texts: Mapping[str, str]) -> Content:
     if absent:
         raise UnresolvedInclude(absent)
 
-    def whole(text: Text) -> Text:
-        if isinstance(text, str):
-            return inline(text, texts, content.syntax)
-        return tuple(
-            part if part.placeholder else Message(part.role, inline(part.content, texts, content.syntax))
-            for part in text
-        )
+    def one(text: str) -> str:
+        return inline(text, texts, content.syntax)
 
-    others = {name: whole(text) for name, text in content.model_texts.items()}
-    return replace(content, text=whole(content.text), messages=whole(content.messages), model_texts=others)
+    def each(parts: Iterable[Message]) -> tuple[Message, ...]:
+        return tuple(part if part.placeholder else Message(part.role, one(part.content)) for part in parts)
+
+    others = {name: one(text) if isinstance(text, str) else each(text) for name, text in content.model_texts.items()}
+    return replace(content, text=one(content.text), messages=each(content.messages), model_texts=others)
 
 
 def content_placeholders(content: Content) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ KEYS = [["id"], ["prompt_id", "number"]]
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('prompts', '0019_language_check'),
+        ('prompts', '0021_both_tried'),
     ]
 
     operations = [
