@@ -18,6 +18,7 @@ from experiments.services.rollups import Observation
 from feedback.models import Feedback
 from promptlab.chat.models import Message
 from promptlab.chat.services.metering import served_by
+from promptlab.lib import prepared
 from promptlab.lib.monthly import first_id, month_of
 
 
@@ -57,10 +58,7 @@ NAMES = ("pk", "uid", "unit_id", "conversation__team_id", "environment__name")
 
 def _asked(asking: Asking, wanted: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
     statement, first = asking
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*first, *wanted])
-        rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    return prepared.asked(statement, [*first, *wanted])
 
 
 @lru_cache
@@ -69,7 +67,7 @@ def _by_uid(on_postgresql: bool) -> Asking:
     rows = Message.objects.answers().order_by()
     rows = rows.filter(pk__gte=0, pk__lt=0) if on_postgresql else rows
     statement, parameters = rows.filter(uid__in=[uuid.UUID(int=0)]).values_list(*NAMES).query.sql_with_params()
-    one, many = "IN (%s)", "= ANY(%s)" if on_postgresql else "IN (SELECT value FROM json_each(%s))"
+    one, many = "IN (%s)", "= ANY(%s::uuid[])" if on_postgresql else "IN (SELECT value FROM json_each(%s))"
     assert statement.endswith(f"{one})"), "the uid is asked for last"
     return statement.replace(one, many), parameters[: -3 if on_postgresql else -1]
 

@@ -27,6 +27,7 @@ WAKE_EVERY_S = 0.2
 MAX_COMMENT = 5_000
 MAX_KEY = 255
 MAX_RATER = 200
+SOURCES = tuple(Feedback.Source.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,8 @@ def _check(actor: Principal, rating: NewRating) -> None:
         raise Invalid.field("comment" if rating.comment else "correction", "What is taken back has no words.")
     if rating.correction and rating.metric != RATING:
         raise Invalid.field("correction", "An ideal answer comes with a thumb, or in a metric of its own.")
-    if rating.source not in Feedback.Source.values:
-        raise Invalid.field("source", f"One of: {', '.join(Feedback.Source.values)}.", code="invalid_choice")
+    if rating.source not in SOURCES:
+        raise Invalid.field("source", f"One of: {', '.join(SOURCES)}.", code="invalid_choice")
     if rating.source != Feedback.Source.END_USER and actor.kind == "receipt":
         raise Invalid.field("source", "Only end users rate without a key.", code="invalid_choice")
     if rating.source in (Feedback.Source.ANNOTATOR, Feedback.Source.JUDGE) and not rating.user:

@@ -326,11 +326,16 @@ async def _send_parts(answer: Parts, common: Mapping[str, str], request: Request
 
 async def _send_stream(answer: EventStream, common: Mapping[str, str], request: Request, send: Send) -> None:
     """Send events until they end or the caller hangs up; then the generator is closed, whatever it waits for."""
-    request.headers = {}  # of many streams at once they would take room for nothing
+    line: Line | None = None
     try:
         await _start(200, _together({**sse.HEADERS, **answer.headers}, common), send)
-        await _stream(answer, request, send)
+        request.headers = answer.headers = {}  # those of many streams at once would take room for nothing
+        line = Line(send, answer.ping, request.departure.leave)
+        with request.departure:
+            await answer.send_to(line)
     finally:
+        if line is not None:
+            line.stop()
         await asyncio.shield(_close(answer))
 
 
@@ -340,15 +345,6 @@ async def _close(answer: EventStream) -> None:
     finally:
         if answer.on_close is not None:
             await answer.on_close()
-
-
-async def _stream(answer: EventStream, request: Request, send: Send) -> None:
-    line = Line(send, answer.ping, request.departure.leave)
-    try:
-        with request.departure:
-            await answer.send_to(line)
-    finally:
-        line.stop()
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T] | AsyncGeneratorStep[T]) -> T:

@@ -72,7 +72,7 @@ def note_import(done: Sequence[Done], team_id: int, *, by: Principal) -> ImportR
             run=run,
             prompt_id=one.prompt.pk,
             version_before_id=one.version_before,
-            version_after_id=fresh[one.prompt.pk].newest_id,
+            version_after_id=_newest(fresh[one.prompt.pk]),
             before=dict(one.before),
             row_version=fresh[one.prompt.pk].row_version,
         )
@@ -80,6 +80,11 @@ def note_import(done: Sequence[Done], team_id: int, *, by: Principal) -> ImportR
     ]
     ImportedPrompt.objects.bulk_create(rows)
     return run
+
+
+def _newest(prompt: Prompt) -> int:
+    assert prompt.newest_id is not None, "what came in has a version"
+    return int(prompt.newest_id)
 
 
 def undo_import(actor: Principal, run: ImportRun) -> ImportRun:
