@@ -187,7 +187,7 @@ def _fitted(answer: Answer, rating: NewRating, metrics: Metrics) -> Known:
     kept = privacy.kept.of(answer.team_id)
     if rating.metric == RATING or metrics[answer.team_id, rating.metric].kind != Metric.Kind.CATEGORY:
         text = kept.stored(text)
-    return answer, rating, replace(found, text=text, comment=kept.stored(rating.comment))
+    return answer, rating, Fitted(found.value, found.score, text, kept.stored(rating.comment))
 
 
 def _rateable(actor: Principal, rating: NewRating, found: Answer | None) -> Answer:

@@ -126,9 +126,9 @@ def _held(found: Sequence[tuple[Any, ...]]) -> Held:
     return {(message_id, rater, metric): (pk, _text_of(uid)) for message_id, rater, metric, pk, uid in found}
 
 
-def _text_of(uid: uuid.UUID | str) -> str:
+def _text_of(uid: str) -> str:
     """Return a uid as callers know it, from what the database returns: SQLite knows no such type."""
-    return str(uid if isinstance(uid, uuid.UUID) else uuid.UUID(uid))
+    return uid if "-" in uid else str(uuid.UUID(uid))
 
 
 def _now() -> Any:
@@ -141,28 +141,29 @@ def _upsert(vendor: str) -> str:
     kinds = {**SAID, "uid": "uuid"}
     if vendor == "postgresql":
         picked = ", ".join(f"(said ->> {place})::{kind}" for place, kind in enumerate(kinds.values()))
-        source = "json_array_elements(%s::json) AS rows(said)"
+        source, uid = "json_array_elements(%s::json) AS rows(said)", "uid::text"
     else:
         picked = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(kinds)))
-        source = "json_each(%s)"
+        source, uid = "json_each(%s)", "uid"
     changed = ("value", "comment", "score", "text", "source", "updated_at")
     changes = ", ".join(["rolled_up_at = NULL", *(f"{name} = excluded.{name}" for name in changed)])
     return (
         f"INSERT INTO {Feedback._meta.db_table} ({', '.join(kinds)}, created_at, updated_at) "
         f"SELECT {picked}, at, at FROM (SELECT %s AS at) AS time, {source} WHERE true "
-        f"ON CONFLICT (message_id, rater, metric) DO UPDATE SET {changes} RETURNING message_id, rater, metric, id, uid"
+        f"ON CONFLICT (message_id, rater, metric) DO UPDATE SET {changes} RETURNING message_id, rater, metric, id, {uid}"
     )
 
 
 @lru_cache
 def _by_key(vendor: str) -> str:
     """Return the statement that finds keys. Its parameter: pairs of team and key, as JSON."""
+    uid = "said.uid::text" if vendor == "postgresql" else "said.uid"
     if vendor == "postgresql":
         wanted = "SELECT (one ->> 0)::bigint, one ->> 1 FROM json_array_elements(%s::json) AS pairs(one)"
     else:
         wanted = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(%s)"
     return (
-        f"SELECT kept.team_id, kept.key, kept.body_sha256, said.uid FROM {FeedbackReceipt._meta.db_table} AS kept "
+        f"SELECT kept.team_id, kept.key, kept.body_sha256, {uid} FROM {FeedbackReceipt._meta.db_table} AS kept "
         f"JOIN {Feedback._meta.db_table} AS said ON said.id = kept.feedback_id WHERE (kept.team_id, kept.key) IN ({wanted})"
     )
 
