@@ -6,7 +6,7 @@ PORT ?= 8000
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test test-stores test-browser check lint format types contracts bench words requirements clean
+.PHONY: help install run demo test test-stores test-browser pictures check lint format types contracts bench words requirements clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ test-stores: $(VENV)/.dev  ## Run the tests on PostgreSQL and Redis (found runni
 
 test-browser: $(VENV)/.browser  ## Run the tests that look at pages in Chromium (WHOLE=1: every page in every way)
 	@$(BIN)/python -m pytest -n 0 tests/e2e $(ARGS)
+
+pictures: $(VENV)/.browser  ## Take the pictures that the docs show again (needs Chromium)
+	@$(BIN)/python docs/pictures.py
 
 check: lint types contracts  ## Everything CI checks besides the tests
 	@$(BIN)/python manage.py check --fail-level WARNING

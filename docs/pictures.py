@@ -2,10 +2,12 @@
 """Prepare six experiments and a gradual launch whose outcome is known, and photograph their pages.
 
     python docs/pictures.py FOLDER [--chromium PATH] [--quick]
+    make pictures
 
-Light and dark, 1400 and 390 px wide, and as A4. Says where a page is wider than its window, what the content security
-policy refused, and how many sheets of paper each page takes. Needs the development requirements, playwright and Chromium;
-everything else it makes for itself in a folder that is gone afterwards.
+Light and dark, 1400 and 390 px wide, and as A4; says where a page is wider than its window, what the content security
+policy refused, and how many sheets of paper each page takes. Where no folder is named: those that the docs show, into
+docs/img. Needs the development requirements, playwright and Chromium; everything else it makes for itself in a folder that
+is gone afterwards.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = (1400, 390)
 SCHEMES = ("light", "dark")
+SHOWN = {"clear-win": "experiment-clear-win", "broken-split": "experiment-broken-split", "launch-1": "launch"}
+SHOWN_AT = {"viewport": {"width": 1400, "height": 1400}, "device_scale_factor": 4 / 7}
+"""As large as a page of text shows them, for a page that is 1400 px wide."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
 
 
@@ -99,26 +104,46 @@ def sheets(page: Any, url: str, name: str, folder: Path) -> int:
     return len(re.findall(rb"/Type\s*/Page\b(?!s)", printed))
 
 
+def name_of(path: str) -> str:
+    """Return under which name the picture of a page is kept."""
+    name = path.strip("/").replace("/change", "").rpartition("/")[2]
+    return f"launch-{name}" if name.isdecimal() else name
+
+
+def photograph_shown(browser: Any, admitted: list[Any], address: str, paths: list[str]) -> None:
+    """Take again what the docs show: the top of some pages, in the light."""
+    context = browser.new_context(reduced_motion="reduce", **SHOWN_AT)
+    context.add_cookies(admitted)
+    page = context.new_page()
+    for path in paths:
+        if file := SHOWN.get(name_of(path)):
+            page.goto(address + path, wait_until="networkidle")
+            page.screenshot(path=ROOT / "docs" / "img" / f"{file}.png")
+
+
 def main() -> int:
     """Take all pictures, and return 1 when something is wrong with a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--chromium", default=shutil.which("chromium") or "")
     parser.add_argument("--quick", action="store_true", help="light and 1400 px only")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    asked.folder.mkdir(parents=True, exist_ok=True)
     wrong: list[str] = []
     with application() as (address, session, paths), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=asked.chromium or None, args=FLAGS)
+        admitted = [{"name": "sessionid", "value": session, "url": address}]
+        if asked.folder is None:
+            photograph_shown(browser, admitted, address, paths)
+            return 0
+        asked.folder.mkdir(parents=True, exist_ok=True)
         context = browser.new_context(reduced_motion="reduce")
-        context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
+        context.add_cookies(admitted)
         page = context.new_page()
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         for path in paths:
-            name = path.strip("/").replace("/change", "").rpartition("/")[2]
-            name = f"launch-{name}" if name.isdecimal() else name
+            name = name_of(path)
             for scheme in SCHEMES[:1] if asked.quick else SCHEMES:
                 for width in WIDTHS[:1] if asked.quick else WIDTHS:
                     wrong += photograph(page, address + path, name, asked.folder, width, scheme)
