@@ -162,6 +162,7 @@ class MovePages(Moving):
             "wanted": wanted,
             "environment": where.name,
             "live": live,
+            "may_launch": live is not None and self.may(request, "prompt.deploy", wanted.prompt),
             "is_live_already": is_live_already,
             **(difference(live, wanted) if live and not is_live_already else {}),
         }
