@@ -11,9 +11,10 @@ from typing import Self
 from promptlab.llm import config, masking, tracing
 from promptlab.llm.draining import Rest
 from promptlab.llm.errors import LLMError, MalformedAnswer
+from promptlab.llm.patience import Within
 from promptlab.llm.providers import making
 from promptlab.llm.providers.base import Finish
-from promptlab.llm.resilience import Within, breakers
+from promptlab.llm.resilience import breakers
 from promptlab.llm.types import Completion, CompletionRequest, Delta, Events, Json, Route
 
 MAX_ANSWER_CHARS = 4_000_000

@@ -14,7 +14,8 @@ from promptlab.llm.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from promptlab.llm.resilience import MAX_BREAKERS, Breakers, CircuitBreaker, Within, pause_before_retry
+from promptlab.llm.patience import Within
+from promptlab.llm.resilience import MAX_BREAKERS, Breakers, CircuitBreaker, pause_before_retry
 
 
 class Clock:

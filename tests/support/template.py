@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "PROMPTLAB_TESTS_TEMPLATE"
 """The variable by which the run's first process tells its workers where the originals are."""
 
+SECRET = "a secret of the tests alone, long enough to pass the checks"
+
 
 def begin() -> bool:
     """Make the run's folder, unless a process above this one has; tell whether it is ours to remove."""
@@ -107,7 +109,7 @@ def _migrate_postgres(folder: Path) -> None:
 
 
 def _manage(folder: Path, *words: str, **variables: str) -> None:
-    env = {**os.environ, "PROMPTLAB_VAR": str(folder), "LOG_LEVEL": "WARNING", **variables}
+    env = {**os.environ, "PROMPTLAB_VAR": str(folder), "LOG_LEVEL": "WARNING", "SECRET_KEY": SECRET, **variables}
     command = [sys.executable, "manage.py", *words, "--verbosity", "0"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
