@@ -10,7 +10,6 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from threading import Lock
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -19,25 +18,19 @@ from feedback.services.ingest import Outcome, Said, accept_all
 from promptlab.lib.errors import Unavailable
 from promptlab.lib.threads import give_back, run_db
 
-WRITERS = 2
-WORTH_ANOTHER = 16
-"""Requests that wait while a group is under way."""
 Waiting = tuple[Sequence[Said], "asyncio.Future[list[Outcome]]"]
 """What came in one request, which is written by one commit: sent again, its parts come in their order, all or none."""
 
 
 class Buffer:
-    """What waits in one event loop, and the threads that write it for as long as something does.
+    """What waits in one event loop, and the thread that writes it for as long as something does.
 
-    A second group is under way beside the first where enough waits: while one waits for the database, the other is thought
-    through. Of little that waits one group is made, because a group costs more than what is in it.
+    One group is under way at a time: two would be half as large, and a group costs more than what is in it.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Waiting] = deque()
-        self._taking = Lock()
-        self._writers = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
         self._held = 0
 
     async def submit(self, said: Sequence[Said]) -> list[Outcome]:
@@ -53,22 +46,15 @@ class Buffer:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._waiting.append((said, future))
-        if not self._writers or (self._writers < WRITERS and len(self._waiting) >= WORTH_ANOTHER):
-            self._writers += 1
-            writer = loop.create_task(self._write_all())
-            self._tasks.add(writer)
-            writer.add_done_callback(self._tasks.discard)
+        if self._writer is None or self._writer.done():
+            self._writer = loop.create_task(self._write_all())
         return await future
 
     async def _write_all(self) -> None:
-        try:
-            if settings.FEEDBACK_GROUP_WAIT_MS:
-                await asyncio.sleep(settings.FEEDBACK_GROUP_WAIT_MS / 1000)
-            while self._waiting:
-                await run_db(self._write_groups, asyncio.get_running_loop())
-        finally:
-            # In one step with the look at what waits: whoever comes later starts another one.
-            self._writers -= 1
+        if settings.FEEDBACK_GROUP_WAIT_MS:
+            await asyncio.sleep(settings.FEEDBACK_GROUP_WAIT_MS / 1000)
+        while self._waiting:
+            await run_db(self._write_groups, asyncio.get_running_loop())
 
     def _write_groups(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write, in a database thread, until nothing waits: the next group need not ask for a thread and a connection."""
@@ -86,10 +72,9 @@ class Buffer:
         """Take the first that wait, so many ratings together, or what one request brought if that is more."""
         group: list[Waiting] = []
         room = most
-        with self._taking:
-            while self._waiting and (not group or len(self._waiting[0][0]) <= room):
-                group.append(self._waiting.popleft())
-                room -= len(group[-1][0])
+        while self._waiting and (not group or len(self._waiting[0][0]) <= room):
+            group.append(self._waiting.popleft())
+            room -= len(group[-1][0])
         return group
 
     def _tell(self, group: Sequence[Waiting], outcomes: list[Outcome] | BaseException) -> None:
