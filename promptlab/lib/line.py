@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from promptlab.lib import alarms
 from promptlab.lib.departure import ClientGone
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,7 +20,7 @@ class Last(bytes):
 
 
 class Line:
-    """Where a stream is sent. It knows since when it waits for the caller, or is silent: one timer for all of its parts."""
+    """Where a stream is sent. It knows since when it waits for the caller, or is silent: one alarm for all of its parts."""
 
     __slots__ = ("_is_sending", "_leave", "_loop", "_ping", "_pinging", "_send", "_since", "_timer", "has_ended")
 
@@ -32,7 +33,7 @@ class Line:
         self.has_ended = False
         self._since = self._loop.time()
         self._pinging: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(self._wait_s(), self._look)
+        self._timer = alarms.at(self._loop.time() + self._wait_s(), self._look)
 
     async def send(self, part: bytes) -> None:
         """Send a part, and the stream's end with the last one."""
@@ -67,7 +68,7 @@ class Line:
                 return
             self._pinging = self._loop.create_task(self._say_so())
             self._is_sending, self._since = True, self._loop.time()
-        self._timer = self._loop.call_later(self._wait_s(), self._look)
+        self._timer = alarms.at(self._loop.time() + self._wait_s(), self._look)
 
     async def _say_so(self) -> None:
         try:

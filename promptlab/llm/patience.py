@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncGenerator
 from typing import Any, Generic, Self, TypeVar
 
+from promptlab.lib import alarms
 from promptlab.llm.errors import ProviderTimeout
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 class Within(Generic[T]):
     """The events of a source, but not after silence: `first_s` before the first, `idle_s` between two, `until` at the latest.
 
-    `until` is a time of the running loop's clock. One timer serves a whole stream: it is moved when it rings, not before.
+    `until` is a time of the running loop's clock. One alarm serves a whole stream: it is moved when it rings, not before.
     Whichever task waits may be another one each time. Raises ProviderTimeout, after which the source has ended.
     """
 
@@ -38,7 +39,7 @@ class Within(Generic[T]):
         self._until, self._idle_s = until, idle_s
         self._limit: float | None = min(until, self._loop.time() + first_s)
         self._rings_at = math.inf
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: alarms.Alarm | None = None
         self._task: asyncio.Task[Any] | None = None
         self._cancelled_before = 0
         self._is_over = False
@@ -78,7 +79,7 @@ class Within(Generic[T]):
             self._timer.cancel()
         assert self._limit is not None
         self._rings_at = self._limit
-        self._timer = self._loop.call_at(self._limit, self._ring)
+        self._timer = alarms.at(self._limit, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
