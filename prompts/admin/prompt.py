@@ -240,7 +240,7 @@ class PromptAdmin(
             "next_number": newest.number + 1,
             "live": [_live(pointer, newest) for pointer in prompt.live],
             "standing": standing_of(acting(request), prompt, self.url("standing", prompt.pk)),
-            "person": acting(request).user_id,
+            "person_id": acting(request).user_id,
             "urls": {name: self.url(name, prompt.pk) for name in ("keep", "moves", "restore")},
         }
 

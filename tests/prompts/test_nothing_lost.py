@@ -68,6 +68,12 @@ def test_what_the_page_keeps_by_itself_is_there_after_a_reload_and_in_every_sect
     assert AuditEntry.objects.filter(verb="draft.kept").count() == 1
 
 
+def test_the_page_knows_whose_words_it_keeps_and_says_who_is_signed_in(cast: Cast, prompt: Prompt) -> None:
+    shown = html(signed_in(cast.ann).get(page(prompt)))
+    assert f'data-person="{cast.ann.pk}"' in shown
+    assert f'<span class="who">{cast.ann}</span>' in shown
+
+
 def test_an_answer_that_was_not_heard_is_asked_for_again(cast: Cast, prompt: Prompt) -> None:
     ann = signed_in(cast.ann)
     sent = typed(ann, prompt, "Hello you.")
