@@ -40,7 +40,13 @@ class InRunningExperiment(Conflict):
 
 class ControlNotLive(Conflict):
     code = "control_not_live"
-    detail = _("The control is version {control}, but {live} is live in {environment}. They must be the same.")
+    detail = _(
+        "The current text is version {control}, but version {live} is live in {environment}. They must be the same."
+    )
+
+
+class NoTextLive(ControlNotLive):
+    detail = _("The current text is version {control}, but nothing is live in {environment}. They must be the same.")
 
 
 class NamespaceTaken(Conflict):

@@ -128,9 +128,9 @@ class WizardPages(HouseAdmin):
             self.demand(request, "experiment.run", experiment)
         points = checklist.checklist(experiment, by=actor)
         unmet = [one for one in points if not one.is_met]
-        blanks = next((one.detail for one in unmet if one.point == "variables"), "")
-        blocking = [one.detail for one in unmet if one.is_blocking and one.point != "variables"]
-        advice = [one.detail for one in unmet if not one.is_blocking]
+        blanks = next((one.told for one in unmet if one.point == "variables"), "")
+        blocking = [one.told for one in unmet if one.is_blocking and one.point != "variables"]
+        advice = [one.told for one in unmet if not one.is_blocking]
         is_strict = experiment.environment.name == PRODUCTION
         form = ActForm(sent(request), is_strict=is_strict, blanks=blanks)
         names = {"title": experiment.title, "environment": experiment.environment}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from promptlab_sdk.kernel.assignment import ranges
 from promptlab_sdk.kernel.spec import Range
@@ -155,7 +156,7 @@ class Variant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.key
+        return self.name or (gettext("Current text") if self.is_control else self.key)
 
 
 class Phase(models.Model):

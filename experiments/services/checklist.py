@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.utils.translation import gettext, gettext_noop
 
-from experiments.errors import AlreadyRunning, ControlNotLive, ModelOff, VariantsInvalid
+from experiments.errors import AlreadyRunning, ControlNotLive, ModelOff, NoTextLive, VariantsInvalid
 from experiments.models import Experiment, Variant
 from experiments.services import forecasting
 from promptlab.accounts.access import Principal
@@ -26,13 +27,14 @@ LONGEST_DAYS = 60
 class Item:
     """One point. `code` is empty where it is met, otherwise the error's that starting would give.
 
-    What is not `is_blocking` is advice: it says what may disappoint later, and starting does not ask for it.
+    Programs get `detail` in English; pages show `told`. What is not `is_blocking` is advice: it says what may disappoint later, and starting does not ask for it.
     """
 
     point: str
     is_met: bool
     code: str
     detail: str
+    told: str
     is_blocking: bool = True
 
 
@@ -89,8 +91,9 @@ def _live(experiment: Experiment) -> Deployment | None:
 
 def _item(point: str, errors: Sequence[DomainError]) -> Item:
     if not errors:
-        return Item(point, True, "", MET[point])
-    return Item(point, False, errors[0].code, " ".join(dict.fromkeys(one.detail for one in errors)))
+        return Item(point, True, "", MET[point], gettext(MET[point]))
+    detail, told = (" ".join(dict.fromkeys(several)) for several in zip(*((one.detail, one.told) for one in errors)))
+    return Item(point, False, errors[0].code, detail, told)
 
 
 def _advice(experiment: Experiment) -> list[Item]:
@@ -98,24 +101,22 @@ def _advice(experiment: Experiment) -> list[Item]:
     expects = forecasting.forecast(experiment)
     days = expects.days_to_end(experiment.planned_size)
     is_planned, is_soon = experiment.planned_size is not None, days is not None and days <= LONGEST_DAYS
-    if days is None:
-        lasting = "Nobody knows how long it takes: there were too few ratings here lately, or no number is planned."
-    else:
-        lasting = f"It takes about {days} days until it is decided. Fewer texts, or more of the users, make it shorter."
     said = [
-        ("hypothesis", bool(experiment.hypothesis.strip()), "Nothing says what is expected, and why."),
-        ("planned_size", is_planned, "No number of ratings is planned at which it is decided."),
-        ("length", is_soon, lasting),
+        ("hypothesis", bool(experiment.hypothesis.strip()), UNEXPECTED),
+        ("planned_size", is_planned, UNPLANNED),
+        ("length", is_soon, ENDLESS if days is None else LASTING),
     ]
-    return [
-        Item(point, is_met, "" if is_met else "advice", MET[point] if is_met else detail, is_blocking=False)
-        for point, is_met, detail in said
-    ]
+    return [_advised(point, is_met, MET[point] if is_met else lacking, days) for point, is_met, lacking in said]
+
+
+def _advised(point: str, is_met: bool, sentence: str, days: int | None) -> Item:
+    told = gettext(sentence).format(days=days)
+    return Item(point, is_met, "" if is_met else "advice", sentence.format(days=days), told, is_blocking=False)
 
 
 def _texts(asked: Asked) -> Iterator[DomainError]:
     if not 2 <= len(asked.variants) <= 5:
-        detail = "An experiment has two to five variants."
+        detail = gettext_noop("An experiment has two to five variants.")
         yield VariantsInvalid.field("variants", detail, code=VariantsInvalid.code)
 
 
@@ -134,9 +135,11 @@ def _alone(asked: Asked) -> Iterator[DomainError]:
 def _control_live(asked: Asked) -> Iterator[DomainError]:
     live, control = asked.live, next(one for one in asked.variants if one.is_control).version
     if live is None or live.version_id != control.pk:
-        now_live = f"version {live.version.number}" if live and live.version else "nothing"
         environment = asked.experiment.environment.name
-        yield ControlNotLive(control=control.number, live=now_live, environment=environment)
+        if live is None or live.version is None:
+            yield NoTextLive(control=control.number, environment=environment)
+        else:
+            yield ControlNotLive(control=control.number, live=live.version.number, environment=environment)
 
 
 def _snippets(asked: Asked) -> Iterator[DomainError]:
@@ -183,15 +186,23 @@ POINTS: dict[str, Callable[[Asked], Iterator[DomainError]]] = {
     "model": _model,
 }
 MET = {
-    "prompt": "The prompt is in use.",
-    "texts": "There is something to compare the current text with.",
-    "alone": "Nothing else runs on this prompt here.",
-    "control": "The control is what is live.",
-    "snippets": "All that the texts include is there.",
-    "variables": "All texts have the same blanks.",
-    "approved": "The environment lets every text go live.",
-    "model": "The models are switched on.",
-    "hypothesis": "It says what is expected, and why.",
-    "planned_size": "A number of ratings is planned at which it is decided.",
-    "length": "It can be decided within 60 days.",
+    "prompt": gettext_noop("The prompt is in use."),
+    "texts": gettext_noop("There is something to compare the current text with."),
+    "alone": gettext_noop("Nothing else runs on this prompt here."),
+    "control": gettext_noop("The current text is what is live."),
+    "snippets": gettext_noop("All that the texts include is there."),
+    "variables": gettext_noop("All texts have the same blanks."),
+    "approved": gettext_noop("The environment lets every text go live."),
+    "model": gettext_noop("The models are switched on."),
+    "hypothesis": gettext_noop("It says what is expected, and why."),
+    "planned_size": gettext_noop("A number of ratings is planned at which it is decided."),
+    "length": gettext_noop("It can be decided within 60 days."),
 }
+UNEXPECTED = gettext_noop("Nothing says what is expected, and why.")
+UNPLANNED = gettext_noop("No number of ratings is planned at which it is decided.")
+ENDLESS = gettext_noop(
+    "Nobody knows how long it takes: there were too few ratings here lately, or no number is planned."
+)
+LASTING = gettext_noop(
+    "It takes about {days} days until it is decided. Fewer texts, or more of the users, make it shorter."
+)

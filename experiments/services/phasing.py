@@ -143,7 +143,7 @@ def _check_shares(
     lifecycle.check_variants(experiment.prompt, [*whole, *new], experiment.coverage_bp)
     control = next(one for one in variants if one.is_control)
     if control.key not in weights_bp:
-        raise VariantsInvalid.field("variants", f"The control, {control.key}, stays.")
+        raise VariantsInvalid.field("variants", f"The current text, {control.key}, stays.")
 
 
 def _common(was: Sequence[tuple[int, int]], now: Sequence[tuple[int, int]]) -> int:

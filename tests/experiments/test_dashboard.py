@@ -80,7 +80,7 @@ def test_a_page_says_where_the_experiment_stands(cast: Cast, experiment: Experim
     count(other, requests=280, shown=280, ratings=160, ups=80)
     aged(experiment, 5)
     words = see(cast.vic)
-    assert "Running for 5 days. Thumbs-up so far: control 75.0 %, variant-1 50.0 %." in words
+    assert "Running for 5 days. Thumbs-up so far: Current text 75.0 %, variant-1 50.0 %." in words
     for told in ("300", "200", "150", "75.0 %", "68.6–80.5 %", "Warmth helps.", "the 95 % score interval"):
         assert told in words
     assert "Hello {{name}}." in words

@@ -216,7 +216,7 @@ def test_the_control_has_to_be_what_is_live(api: Api) -> None:
     api.post("/deployments", {"prompt_name": "greeting", "environment": "production", "version": 2})
     answer = api.post("/experiments/shorter/start")
     assert (answer.status_code, answer.json()["code"]) == (409, "control_not_live")
-    assert "The control is version 1, but version 2 is live in production" in answer.json()["detail"]
+    assert "The current text is version 1, but version 2 is live in production" in answer.json()["detail"]
     made(api, key="nowhere", environment="staging")
     assert "but nothing is live in staging" in api.post("/experiments/nowhere/start").json()["detail"]
 

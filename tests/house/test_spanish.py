@@ -93,6 +93,16 @@ def test_both_sides_have_the_same_placeholders() -> None:
     assert not wrong, MEND
 
 
+def test_editors_read_of_the_current_text_and_its_alternatives() -> None:
+    """The words of developers for the two sides of an experiment stay in the API."""
+
+    def words(texts: list[str]) -> set[str]:
+        return {word.lower() for text in texts for word in re.findall(r"\w+", PLACEHOLDER.sub("", text))}
+
+    wrong = [one.key for one in written() if words([*one.meant, *one.said]) & {"control", "treatment", "tratamiento"}]
+    assert wrong == []
+
+
 def test_what_is_compiled_is_what_is_written() -> None:
     with (FOLDER / "django.mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
