@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ from promptlab_sdk.source import HttpSource
 from promptlab_sdk.transport import Transport
 
 SETTINGS = ("PROMPTLAB_URL", "PROMPTLAB_API_KEY", "PROMPTLAB_ENV", "HTTP_PROXY", "http_proxy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_read_once() -> Iterator[None]:
+    """Let clients share what they trust: each reads all certificates otherwise, and no server here speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -134,9 +134,10 @@ def pytest_says(folder: Path, source: str, server: Suites | None) -> str:
         "no:cacheprovider",
     ]
     url = {"PROMPTLAB_URL": f"http://127.0.0.1:{server.server_port}", "PROMPTLAB_API_KEY": "pl_x"} if server else {}
+    env = {**os.environ, **url, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # ours alone is asked for, and starts quickly
     done = subprocess.run(
         [*command, "--strict-markers", "--rootdir", str(folder), str(folder)],
-        capture_output=True, text=True, check=False, cwd=folder, env={**os.environ, **url},
+        capture_output=True, text=True, check=False, cwd=folder, env=env,
     )  # fmt: skip
     return done.stdout
 
