@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +15,8 @@ from django.db import connection
 from django.utils import timezone
 
 from experiments.services.rollups import Observation
-from feedback.models import Feedback
 from promptlab.chat.models import Message
-from promptlab.chat.services.metering import served_by
+from promptlab.chat.services.metering import served_as
 from promptlab.lib import prepared
 from promptlab.lib.monthly import first_id, month_of
 
@@ -80,26 +79,65 @@ def _by_key() -> Asking:
     return statement, parameters[:-1]
 
 
-def change_of(rating: Feedback) -> tuple[int, int]:
-    """Return by how much ratings and thumbs-up grow when what is counted of this row becomes what it says now.
+@dataclass(slots=True)
+class Uncounted:
+    """A rating that is to be added to the sums, and what its answer was served: values in the order of `COLUMNS`.
 
-    A rating that was taken back is worth nothing, so its share goes.
+    Rows are many and wide, and most of what a rating costs is reading it.
     """
-    ratings = int(rating.value is not None) - int(rating.counted_value is not None)
-    return ratings, int(rating.value == 1) - int(rating.counted_value == 1)
+
+    pk: int
+    message_id: int
+    value: int | None
+    counted_value: int | None
+    updated_at: datetime
+    model: str
+    ended_at: datetime | None
+    unit_id: str
+    dealt_unit: str
+    purpose: str
+    prompt_id: int | None
+    environment_id: int | None
+    version_id: int | None
+    experiment_id: int | None
+    phase: int
+    variant_id: int | None
+
+    @property
+    def change(self) -> tuple[int, int]:
+        """By how much ratings and thumbs-up grow when what is counted of this row becomes what it says now.
+
+        A rating that was taken back is worth nothing, so its share goes.
+        """
+        ratings = int(self.value is not None) - int(self.counted_value is not None)
+        return ratings, int(self.value == 1) - int(self.counted_value == 1)
 
 
-def observation_of(rating: Feedback) -> Observation | None:
+COLUMNS = (
+    "pk", "message_id", "value", "counted_value", "updated_at", "message__model", "message__ended_at",
+    "message__unit_id", "message__dealt_unit", "message__purpose", "message__version__prompt_id",
+    "message__environment_id", "message__version_id", "message__experiment_id", "message__phase",
+    "message__served_variant_id",
+)  # fmt: skip
+
+
+def observation_of(rating: Uncounted) -> Observation | None:
     """Return what a rating adds: in the hour it arrived, and on the day of its answer.
 
     None when nothing changes or its answer is counted nowhere.
     """
-    ratings, ups = change_of(rating)
-    answer = rating.message
-    served = served_by(answer)
+    ratings, ups = rating.change
+    served = served_as(
+        rating.purpose,
+        rating.prompt_id,
+        rating.environment_id,
+        rating.version_id,
+        rating.experiment_id,
+        rating.phase,
+        rating.variant_id,
+    )
     if served is None or not (ratings or ups):
         return None
-    day = answer.ended_at.astimezone(UTC).date() if answer.ended_at else None
-    return Observation(
-        served, answer.counted_unit, rating.updated_at, ratings=ratings, ups=ups, model=answer.model, day=day
-    )
+    day = rating.ended_at.astimezone(UTC).date() if rating.ended_at else None
+    unit = rating.dealt_unit or rating.unit_id
+    return Observation(served, unit, rating.updated_at, ratings=ratings, ups=ups, model=rating.model, day=day)

@@ -12,20 +12,19 @@ from __future__ import annotations
 import math
 from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import reduce
-from operator import or_
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F
 
-from experiments.models import Experiment, ExperimentUnit
+from experiments.models import Experiment, ExperimentUnit, Variant
 from experiments.services.cells import Number
 from experiments.services.days import DayCell, add_to_days, nanousd
 from experiments.services.hours import Cell, Served, Sums, add_to_hours
+from experiments.services.units import Unit, UnitKey, locked, write_back
 from experiments.stats.histogram import bucket
 from promptlab.lib.logs import get_logger
 from promptlab.lib.queue import enqueue_on_commit
@@ -64,13 +63,6 @@ class Observation:
     day: date | None = None
 
 
-UnitKey = tuple[int, int, str]
-"""(experiment id, phase, unit id)"""
-UNIT_COLUMNS = (
-    "requests", "errors", "ratings", "ups", "waits", "ln_ms", "ln_ms_events", "priced", "cost", "cost_events",
-    "checked", "misfits",
-)  # fmt: skip
-"""What a unit's row adds up."""
 EVENT_COLUMNS = (
     "requests", "shown", "errors", "ratings", "ups", "input_tokens", "output_tokens", "latency_ms", "checked", "misfits",
 )  # fmt: skip
@@ -153,12 +145,10 @@ def _add_units(sums: Sums, observations: Sequence[Observation]) -> None:
         else:
             log.warning("rating_without_exposure", experiment=key[0], phase=key[1], ratings=len(of_unit))
     _leave_out_moved(sums, new, by_unit)
-    _write_back(list(rows.values()))
+    write_back(list(rows.values()))
 
 
-def _leave_out_moved(
-    sums: Sums, new: Sequence[ExperimentUnit], by_unit: Mapping[UnitKey, Sequence[Observation]]
-) -> None:
+def _leave_out_moved(sums: Sums, new: Sequence[Unit], by_unit: Mapping[UnitKey, Sequence[Observation]]) -> None:
     """Leave out, of those who are new in a phase, who met another variant in an earlier one: what they say is about both.
 
     Units that were dealt anew since count as new ones. One query where somebody is new in a later phase.
@@ -175,7 +165,7 @@ def _leave_out_moved(
             _add_difference(cell, before, row)
 
 
-def moved_units(rows: Sequence[ExperimentUnit]) -> set[tuple[int, str]]:
+def moved_units(rows: Sequence[Unit]) -> set[tuple[int, str]]:
     """Return (experiment id, unit id) of those whose row in an earlier phase of the same dealing has another variant."""
     if not rows:
         return set()
@@ -193,33 +183,12 @@ def moved_units(rows: Sequence[ExperimentUnit]) -> set[tuple[int, str]]:
     return found
 
 
-def _write_back(rows: Sequence[ExperimentUnit]) -> None:
-    """Write locked rows in one statement.
-
-    An insert that meets every row and updates it: `bulk_update` would spell out a case for each row and column, which
-    took longer than all the rest. Without their ids, so that the unit is the one thing they meet on.
-    """
-    for row in rows:
-        row.pk = None
-    changed = ["is_multiple", *UNIT_COLUMNS]
-    once = ["experiment", "phase", "unit_id"]
-    ExperimentUnit.objects.bulk_create(rows, update_conflicts=True, unique_fields=once, update_fields=changed)
-
-
-def _locked_rows(by_unit: dict[UnitKey, list[Observation]]) -> dict[UnitKey, ExperimentUnit]:
+def _locked_rows(by_unit: dict[UnitKey, list[Observation]]) -> dict[UnitKey, Unit]:
     """Return the units' rows, locked; those exposed for the first time are made. A new row has no request yet."""
-    new = [_new_row(key, by_unit[key]) for key in sorted(by_unit)]
-    ExperimentUnit.objects.bulk_create([row for row in new if row], ignore_conflicts=True)
-    units: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for experiment_id, phase, unit_id in by_unit:
-        units[experiment_id, phase].append(unit_id)
-    wanted = [Q(experiment_id=key[0], phase=key[1], unit_id__in=ids) for key, ids in units.items()]
-    found: Iterable[ExperimentUnit] = (
-        ExperimentUnit.objects.select_for_update(no_key=True)
-        .filter(reduce(or_, wanted))
-        .order_by("experiment_id", "phase", "unit_id")
-    )
-    return {(row.experiment_id, row.phase, row.unit_id): row for row in found}
+    new = [row for key in sorted(by_unit) if (row := _new_row(key, by_unit[key]))]
+    if new:
+        ExperimentUnit.objects.bulk_create(new, ignore_conflicts=True)
+    return locked(by_unit)
 
 
 def _new_row(key: UnitKey, observations: Sequence[Observation]) -> ExperimentUnit | None:
@@ -237,7 +206,7 @@ def _new_row(key: UnitKey, observations: Sequence[Observation]) -> ExperimentUni
     )
 
 
-def _add_unit(sums: Sums, row: ExperimentUnit, observations: Sequence[Observation]) -> None:
+def _add_unit(sums: Sums, row: Unit, observations: Sequence[Observation]) -> None:
     """Book the observations of one unit, oldest first: on its row, and how its sums change in the hour of each."""
     for one in observations:
         if one.served.variant_id == row.variant_id:
@@ -250,7 +219,7 @@ def _add_unit(sums: Sums, row: ExperimentUnit, observations: Sequence[Observatio
             _add_difference(cell, before, row)
 
 
-def _add_own(sums: dict[str, Number], row: ExperimentUnit, one: Observation) -> None:
+def _add_own(sums: dict[str, Number], row: Unit, one: Observation) -> None:
     """Move the unit from (n0, s0) to (n1, s1) and add the differences, which stay additive over hours."""
     sums["units"] += row.requests == 0 and one.requests > 0
     before = sums_over_units(row)
@@ -267,24 +236,24 @@ def _add_own(sums: dict[str, Number], row: ExperimentUnit, one: Observation) -> 
     _add_difference(sums, before, row)
 
 
-def _add_wait(row: ExperimentUnit, ln_ms: float) -> None:
+def _add_wait(row: Unit, ln_ms: float) -> None:
     row.waits += 1
     row.ln_ms += ln_ms
     row.ln_ms_events += ln_ms * ln_ms
 
 
-def _add_cost(row: ExperimentUnit, cost: float) -> None:
+def _add_cost(row: Unit, cost: float) -> None:
     row.priced += 1
     row.cost += cost
     row.cost_events += cost * cost
 
 
-def _add_difference(sums: dict[str, Number], before: dict[str, Number], row: ExperimentUnit) -> None:
+def _add_difference(sums: dict[str, Number], before: dict[str, Number], row: Unit) -> None:
     for name, number in sums_over_units(row).items():
         sums[name] += number - before[name]
 
 
-def sums_over_units(row: ExperimentUnit) -> dict[str, Number]:
+def sums_over_units(row: Unit | ExperimentUnit) -> dict[str, Number]:
     """Return what one unit is in the sums over units; nothing but zeros once it met two variants.
 
     The sum of this over all rows is exactly the sum over all hours, for counts; to rounding for ln(ms) and cost.
@@ -331,9 +300,9 @@ def sums_over_units(row: ExperimentUnit) -> dict[str, Number]:
     }
 
 
-def _cell_of_first(row: ExperimentUnit, one: Observation) -> Cell:
+def _cell_of_first(row: Unit, one: Observation) -> Cell:
     """Return the cell of the unit's first variant in the hour in which it met another one."""
-    version_id: int = row.variant.version_id
+    version_id = Variant.objects.values_list("version_id", flat=True).get(pk=row.variant_id)
     served = Served(
         one.served.prompt_id, one.served.environment_id, version_id, row.experiment_id, row.phase, row.variant_id
     )

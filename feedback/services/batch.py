@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import cache
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from experiments.services.rollups import add_observations
-from feedback.attribution import observation_of
+from feedback.attribution import COLUMNS, Uncounted, observation_of
 from feedback.models import DeadLetter, Feedback
-from promptlab.chat.services import metering
 from promptlab.lib.batches import in_batches
 from promptlab.lib.errors import Conflict
 from promptlab.lib.logs import get_logger
 from promptlab.lib.metrics import Counter
+from promptlab.lib.prepared import asked
 
 log = get_logger(__name__)
 set_aside = Counter("promptlab_ratings_set_aside_total", "Ratings that could not be added to the sums.")
@@ -23,15 +25,6 @@ LATE_S = 60.0
 """How long a rating may wait before a worker says so: they are too few then, or something holds it up."""
 PASSING = (OperationalError, InterfaceError, Conflict)
 """What the next sweep may not meet any more."""
-UNITS = ("unit_id", "dealt_unit")
-NEEDED = [
-    "message_id",
-    "value",
-    "counted_value",
-    "updated_at",
-    *(f"message__{name}" for name in (*metering.SERVED, *UNITS, "model", "ended_at")),
-]
-"""Rows of answers are wide, and most of what a rating costs is reading them."""
 READY = Q(message__rolled_up_at__isnull=False) | Q(message__version=None)
 """Ratings whose answer is in the sums, or never will be. A rating must not be the first that is known of a unit."""
 
@@ -87,8 +80,8 @@ def _waiting() -> QuerySet[Feedback]:
 @transaction.atomic
 def _add(waiting: QuerySet[Feedback]) -> int:
     """Add ratings to the sums and stamp them; return how many."""
-    locked = waiting.select_for_update(skip_locked=True, of=("self",), no_key=True)
-    ratings: list[Feedback] = list(locked.select_related("message__version").only(*NEEDED))
+    rows = waiting.select_for_update(skip_locked=True, of=("self",), no_key=True).values_list(*COLUMNS)
+    ratings = [Uncounted(*row) for row in rows]
     if ratings:
         add_observations([one for one in map(observation_of, ratings) if one])
         _stamp(ratings)
@@ -109,15 +102,30 @@ def try_again() -> int:
     return number
 
 
-def _stamp(ratings: Sequence[Feedback]) -> None:
+def _stamp(ratings: Sequence[Uncounted]) -> None:
     """Note what is counted now. Only rows that still say what was added: a mind changed meanwhile undoes all of it."""
-    now = timezone.now()
-    stamped = 0
     about = [rating.message_id for rating in ratings]
-    rows = Feedback.objects.filter(rolled_up_at=None, message__gte=min(about), message__lte=max(about))
-    for value in (1, -1, None):
-        of_value = [rating.pk for rating in ratings if rating.value == value]
-        unchanged = rows.filter(pk__in=of_value, value=value)
-        stamped += unchanged.update(counted_value=value, rolled_up_at=now)
-    if stamped != len(ratings):
+    counted = json.dumps([(rating.pk, rating.value) for rating in ratings])
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    stamped = asked(_stamping(connection.vendor), [now, counted, min(about), max(about)])
+    if len(stamped) != len(ratings):
         raise Conflict("Ratings changed while they were counted. The next sweep counts them.")
+
+
+@cache
+def _stamping(vendor: str) -> str:
+    """Return the statement that stamps ratings. Its parameters: now, [id, value] as JSON, and between which answers.
+
+    The answers' ids are what tells PostgreSQL in which months to look.
+    """
+    if vendor == "postgresql":
+        said = "SELECT (one ->> 0)::bigint AS id, (one ->> 1)::smallint AS value FROM jsonb_array_elements(%s::jsonb) AS rows(one)"
+        time, number, same = "%s::timestamptz", "%s::bigint", "IS NOT DISTINCT FROM"
+    else:
+        said = "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS value FROM json_each(%s)"
+        time, number, same = "%s", "%s", "IS"
+    return (
+        f"UPDATE {Feedback._meta.db_table} AS held SET counted_value = held.value, rolled_up_at = {time} "
+        f"FROM ({said}) AS said WHERE held.id = said.id AND held.value {same} said.value "
+        f"AND held.rolled_up_at IS NULL AND held.message_id BETWEEN {number} AND {number} RETURNING 1"
+    )

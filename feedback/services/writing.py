@@ -141,7 +141,7 @@ def _upsert(vendor: str) -> str:
     kinds = {**SAID, "uid": "uuid"}
     if vendor == "postgresql":
         picked = ", ".join(f"(said ->> {place})::{kind}" for place, kind in enumerate(kinds.values()))
-        source, uid = "json_array_elements(%s::json) AS rows(said)", "uid::text"
+        source, uid = "jsonb_array_elements(%s::jsonb) AS rows(said)", "uid::text"
     else:
         picked = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(kinds)))
         source, uid = "json_each(%s)", "uid"
@@ -159,7 +159,7 @@ def _by_key(vendor: str) -> str:
     """Return the statement that finds keys. Its parameter: pairs of team and key, as JSON."""
     uid = "said.uid::text" if vendor == "postgresql" else "said.uid"
     if vendor == "postgresql":
-        wanted = "SELECT (one ->> 0)::bigint, one ->> 1 FROM json_array_elements(%s::json) AS pairs(one)"
+        wanted = "SELECT (one ->> 0)::bigint, one ->> 1 FROM jsonb_array_elements(%s::jsonb) AS pairs(one)"
     else:
         wanted = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(%s)"
     return (
@@ -179,7 +179,7 @@ def _with_keys() -> str:
         f"WITH written AS ({_upsert('postgresql')}), kept AS ("
         f"INSERT INTO {FeedbackReceipt._meta.db_table} (team_id, key, body_sha256, feedback_id, created_at) "
         "SELECT (said ->> 0)::bigint, said ->> 1, said ->> 2, written.id, %s "
-        "FROM json_array_elements(%s::json) AS rows(said) JOIN written ON written.message_id = (said ->> 3)::bigint "
+        "FROM jsonb_array_elements(%s::jsonb) AS rows(said) JOIN written ON written.message_id = (said ->> 3)::bigint "
         "AND written.rater = said ->> 4 AND written.metric = said ->> 5 ORDER BY 1, 2) SELECT * FROM written"
     )
 

@@ -91,19 +91,26 @@ def _caller_of(answer: Message) -> Who | None:
     return use[0], answer.environment_id, use[1], answer.conversation.key_id or 0
 
 
-def served_by(message: Message) -> Served | None:
-    """Return what the answer showed; None for what is counted nowhere: what is tried, or has no version or environment."""
-    version, environment_id = message.version, message.environment_id
-    if version is None or environment_id is None or message.purpose == Message.Purpose.TRY:
+def served_as(
+    purpose: str,
+    prompt_id: int | None,
+    environment_id: int | None,
+    version_id: int | None,
+    experiment_id: int | None,
+    phase: int,
+    variant_id: int | None,
+) -> Served | None:
+    """Return what an answer showed; None for what is counted nowhere: what is tried, or has no version or environment."""
+    if prompt_id is None or environment_id is None or version_id is None or purpose == Message.Purpose.TRY:
         return None
-    return Served(
-        prompt_id=version.prompt_id,
-        environment_id=environment_id,
-        version_id=version.pk,
-        experiment_id=message.experiment_id,
-        phase=message.phase,
-        variant_id=message.served_variant_id,
-    )
+    return Served(prompt_id, environment_id, version_id, experiment_id, phase, variant_id)
+
+
+def served_by(message: Message) -> Served | None:
+    """Return what `served_as` says of a message."""
+    prompt_id = message.version.prompt_id if message.version else None
+    where = prompt_id, message.environment_id, message.version_id
+    return served_as(message.purpose, *where, message.experiment_id, message.phase, message.served_variant_id)
 
 
 def observation_of(answer: Message, keeps_format: bool | None = None) -> Observation | None:
