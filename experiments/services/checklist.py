@@ -27,7 +27,8 @@ LONGEST_DAYS = 60
 class Item:
     """One point. `code` is empty where it is met, otherwise the error's that starting would give.
 
-    Programs get `detail` in English; pages show `told`. What is not `is_blocking` is advice: it says what may disappoint later, and starting does not ask for it.
+    Programs get `detail` in English; pages show `told`. What is not `is_blocking` is advice: it says what may disappoint
+    later, and starting does not ask for it.
     """
 
     point: str
@@ -92,8 +93,8 @@ def _live(experiment: Experiment) -> Deployment | None:
 def _item(point: str, errors: Sequence[DomainError]) -> Item:
     if not errors:
         return Item(point, True, "", MET[point], gettext(MET[point]))
-    detail, told = (" ".join(dict.fromkeys(several)) for several in zip(*((one.detail, one.told) for one in errors)))
-    return Item(point, False, errors[0].code, detail, told)
+    detail, told = dict.fromkeys(one.detail for one in errors), dict.fromkeys(one.told for one in errors)
+    return Item(point, False, errors[0].code, " ".join(detail), " ".join(told))
 
 
 def _advice(experiment: Experiment) -> list[Item]:
