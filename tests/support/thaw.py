@@ -8,15 +8,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection
+from django.db import connection, transaction
 
 from promptlab.lib.frozen import PREFIX
 
+KEPT = frozenset({"django_content_type", "auth_permission"})
+"""What `migrate` writes after the tables are made: every test finds the same."""
+
+
+def empty_tables() -> None:
+    """Remove what a test committed. Every foreign key is checked at the commit only, so the order is free."""
+    filled = _filled()
+    with thawed(filled), transaction.atomic(), connection.cursor() as cursor:
+        for table in filled:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+
+
+def _filled() -> list[str]:
+    """Return the tables that have rows, with one question: most have none."""
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    asked = [
+        f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {connection.ops.quote_name(table)})"
+        for table in sorted(set(tables) - KEPT)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(asked))
+        return [name for (name,) in cursor.fetchall()]
+
 
 @contextmanager
-def thawed() -> Iterator[None]:
-    """Let rows be changed and removed inside the block."""
-    take_away, put_back = _postgresql() if connection.vendor == "postgresql" else _sqlite()
+def thawed(tables: list[str]) -> Iterator[None]:
+    """Let rows of these tables be changed and removed inside the block."""
+    take_away, put_back = _postgresql(tables) if connection.vendor == "postgresql" else _sqlite(tables)
     _run(take_away)
     try:
         yield
@@ -26,27 +49,28 @@ def thawed() -> Iterator[None]:
 
 def frozen_tables() -> set[str]:
     """Return the tables that have our triggers, as the database says."""
-    if connection.vendor == "postgresql":
-        return {table for table, _ in _asked("SELECT tgrelid::regclass::text, tgname FROM pg_trigger", "tgname")}
-    return {table for table, _ in _asked("SELECT tbl_name, sql FROM sqlite_master", "name")}
+    return {table for table, _, _ in _triggers()}
 
 
-def _postgresql() -> tuple[list[str], list[str]]:
-    found = _asked("SELECT tgrelid::regclass::text, tgname FROM pg_trigger", "tgname")
+def _postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
+    found = [(table, name) for table, name, _ in _triggers() if table in tables]
     return tuple(  # type: ignore[return-value]
         [f'ALTER TABLE {table} {verb} TRIGGER "{name}"' for table, name in found] for verb in ("DISABLE", "ENABLE")
     )
 
 
-def _sqlite() -> tuple[list[str], list[str]]:
-    found = _asked("SELECT name, sql FROM sqlite_master", "name")
-    return [f'DROP TRIGGER "{name}"' for name, _ in found], [sql for _, sql in found]
+def _sqlite(tables: list[str]) -> tuple[list[str], list[str]]:
+    found = [(name, made) for table, name, made in _triggers() if table in tables]
+    return [f'DROP TRIGGER "{name}"' for name, _ in found], [made for _, made in found]
 
 
-def _asked(select: str, column: str) -> list[tuple[str, str]]:
-    only = " AND type = 'trigger'" if connection.vendor == "sqlite" else ""
+def _triggers() -> list[tuple[str, str, str]]:
+    """Return the table, the name and, on SQLite, the statement of each of our triggers."""
+    select = "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s"
+    if connection.vendor == "postgresql":
+        select = "SELECT tgrelid::regclass::text, tgname, '' FROM pg_trigger WHERE tgname LIKE %s"
     with connection.cursor() as cursor:
-        cursor.execute(f"{select} WHERE {column} LIKE %s{only}", [f"{PREFIX}%"])
+        cursor.execute(select, [f"{PREFIX}%"])
         return list(cursor.fetchall())
 
 
