@@ -107,7 +107,8 @@ def publish_draft(
         words = body if body is not None else draft.body if draft else {}
         content = content_in(words, locked)
         is_other = locked.newest is None or content.checksum() != locked.newest.checksum
-        if row_version is not None and row_version != (draft.row_version if draft else 0) and (draft or is_other):
+        is_stale = row_version is not None and row_version != (draft.row_version if draft else 0)
+        if is_stale and (is_other if draft is None else not _says(draft, content, locked)):
             raise _stale(locked, draft, words)
         if is_other and not confirm:
             _refuse_behind(locked, _begun(locked, draft, started_from), words)
@@ -123,6 +124,14 @@ def publish_draft(
             record(actor, "draft.saved", draft, team_id=prompt.team_id, after={"number": saved.number})
             draft.delete()
     return saved, is_new
+
+
+def _says(draft: Draft, content: Content, prompt: Prompt) -> bool:
+    """Tell whether a draft is this content: whoever kept it last, saving loses none of its words."""
+    try:
+        return content_in(draft.body, prompt).checksum() == content.checksum()
+    except Invalid:
+        return False
 
 
 def content_in(body: Mapping[str, Any], prompt: Prompt) -> Content:

@@ -131,6 +131,15 @@ def test_two_windows_of_one_person_lose_nothing(cast: Cast, prompt: Prompt, act:
     assert (kept.body["content"] if kept else newest(prompt).text) == "Hello from here."
 
 
+def test_words_that_were_kept_a_moment_ago_are_no_other_draft(cast: Cast, prompt: Prompt) -> None:
+    """The page keeps what is typed while it is being sent."""
+    ann = signed_in(cast.ann)
+    sent = typed(ann, prompt, text="Hello from here.", message="Mine")
+    keep(ann, prompt, "Hello from here.")
+    ann.post(page(prompt), sent)
+    assert newest(prompt).text == "Hello from here." and not Draft.objects.exists()
+
+
 def test_a_draft_that_is_gone_does_not_take_the_typed_text_along(cast: Cast, prompt: Prompt) -> None:
     ann = signed_in(cast.ann)
     keep(ann, prompt, "Hello there.")

@@ -87,4 +87,4 @@ form.addEventListener("submit", () => {
 addEventListener("pageshow", () => (isSent = false));
 // The last words go along with who leaves; this browser has them until the server has said that it does.
 addEventListener("pagehide", () => isSent || keep(true));
-document.addEventListener("visibilitychange", () => document.hidden && keep());
+document.addEventListener("visibilitychange", () => document.hidden && !isSent && keep());
