@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django import template
 from django.utils.html import format_html
@@ -41,6 +42,12 @@ def pct(ratio: formats.Number | str | None) -> str:
 def wait(stretch: timedelta | formats.Number) -> str:
     """Show a stretch of time (seconds, if a number): `15 minutes`."""
     return formats.fmt_wait(stretch.total_seconds() if isinstance(stretch, timedelta) else stretch)
+
+
+@register.filter
+def current(tabs: list[dict[str, Any]]) -> str:
+    """Return what the tab is called that one is on; empty on a page below them."""
+    return next((tab["label"] for tab in tabs if tab["is_current"]), "")
 
 
 @register.inclusion_tag("components/badge.html")
