@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.browser import chromium_here, running_browser
+from tests.e2e.crawling import Crawl
 from tests.e2e.desk import Desk
 from tests.flows.server import LiveServer
+from tests.support import template
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
@@ -21,9 +24,21 @@ if TYPE_CHECKING:
 FURNISH = "from tests.e2e.furnishing import furnish; print(furnish())"
 
 
-@dataclass(frozen=True)
+class FurnishedServer(LiveServer):
+    """A server without a worker that has its database furnished while its web process starts."""
+
+    told: dict[str, Any]
+
+    def start_web(self) -> None:
+        with ThreadPoolExecutor(1) as aside:
+            furnishing = aside.submit(self.python, FURNISH)
+            super().start_web()
+            self.told = json.loads(furnishing.result().splitlines()[-1])
+
+
+@dataclass
 class House:
-    """The running product. `key` is an API key of the demo's team, `places` are addresses of what was furnished.
+    """The running product. `key` is an API key of the team that works, `places` are addresses of what was furnished.
 
     `sessions`: of people who signed in already, by user name.
     """
@@ -32,6 +47,7 @@ class House:
     key: str
     sessions: dict[str, str]
     places: dict[str, Any]
+    crawl: Crawl | None = None
 
     @property
     def base(self) -> str:
@@ -54,12 +70,35 @@ def _can_look() -> None:
         pytest.skip("there is no Chromium on this machine; on Debian and Ubuntu: apt install chromium")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Look last at what the crawl found: it goes on beside the others."""
+    items.sort(key=_asks_for_the_crawl)
+
+
+def _asks_for_the_crawl(item: pytest.Item) -> bool:
+    return "crawled" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
-def house(_can_look: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The demo, and what the tasks need besides, served as it is served on a laptop; without a worker."""
-    with LiveServer(tmp_path_factory.mktemp("e2e"), with_worker=False) as server:
-        told = json.loads(server.python(FURNISH).splitlines()[-1])
-        yield House(server, told.pop("key"), told.pop("sessions"), told)
+def house(_can_look: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The demo, and what the tasks need besides, served as it is served on a laptop; with it begins the crawl, if asked for."""
+    with ExitStack() as closing:
+        closing.enter_context(ThreadPoolExecutor(1)).submit(template.static_files)
+        server = FurnishedServer(tmp_path_factory.mktemp("e2e"), with_worker=False)
+        told = closing.enter_context(server).told
+        house = House(server, told.pop("key"), told.pop("sessions"), told)
+        if any(_asks_for_the_crawl(item) for item in request.session.items):
+            starts = {"cleo": [house.places["moves"], "/admin/"], "rita": house.places["rooms"]}
+            house.crawl = Crawl(house, starts)
+            closing.callback(house.crawl.stop)
+            house.crawl.begin()
+        yield house
+
+
+@pytest.fixture(scope="session")
+def crawled(house: House) -> Crawl:
+    assert house.crawl is not None
+    return house.crawl
 
 
 @pytest.fixture(scope="session")

@@ -11,25 +11,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Response
+    from playwright.sync_api import Page
 
 WIDE, PHONE, NARROW = 1400, 390, 320
 MOST_BYTES = 40 * 1024
 MOST_REQUESTS = 12
-Rules = list[str] | None
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
-"""The rules whose answer the theme can change."""
+"""The rules whose answer the theme can change; they take longer than all others together."""
+ALL: dict[str, Any] = {"rules": {"target-size": {"enabled": True}}}
+COLOURS: dict[str, Any] = {"runOnly": {"type": "rule", "values": OF_COLOURS}}
+ALL_BUT_COLOURS: dict[str, Any] = {"rules": {**ALL["rules"], **{rule: {"enabled": False} for rule in OF_COLOURS}}}
 NOTED = "addEventListener('securitypolicyviolation', e => (window.refused ??= []).push(e.violatedDirective))"
-AXE = """async ([place, only]) => {
-  const options = {resultTypes: ["violations"], preload: false, rules: {"target-size": {enabled: true}}};
-  if (only) Object.assign(options, {runOnly: {type: "rule", values: only}, rules: {}});
-  const {violations} = await axe.run(place ?? document, options);
+AXE = """async rules => {
+  const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false, ...rules});
   return violations.map(one => `${one.id} (${one.impact}): ` + one.nodes.slice(0, 3).map(node => node.target).join(", "));
 }"""
-SHAPE = """() => [...document.querySelectorAll("body *")].map(one => [one.parentElement, one].map(what => {
-  const said = ["type", "role"].map(name => what.getAttribute(name) ?? "");
-  return [what.localName, [...what.classList].sort().join("."), ...said].join(" ");
-}).join(" > "))"""
 TOO_WIDE = """() => {
   const room = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= room) return [];
@@ -39,9 +35,14 @@ TOO_WIDE = """() => {
   const named = one => `${one.tagName}.${one.className} "${one.textContent.trim().slice(0, 40)}"`;
   return [`${wide.length} things`, ...wide.slice(-3).map(named)];
 }"""
-FETCHED = """() => performance.getEntriesByType("resource").filter(one => one.initiatorType !== "fetch")
-  .map(one => [one.name, one.encodedBodySize])"""
-"""A picture that is on the page and its icon is fetched once."""
+SEEN = """() => {
+  const fetched = performance.getEntriesByType("resource").filter(one => one.initiatorType !== "fetch");
+  const said = one => ["type", "role"].map(name => one.getAttribute(name) ?? "");
+  const shape = one => [one.localName, [...one.classList].sort().join("."), ...said(one)].join(" ");
+  const shapes = [...document.querySelectorAll("body *")].map(one => `${shape(one.parentElement)} > ${shape(one)}`);
+  return {fetched: fetched.map(one => [one.name, one.encodedBodySize]), shapes: [...new Set(shapes)]};
+}"""
+"""What came with the page (a picture that is on it and its icon is fetched once), and how its parts are built."""
 SOMETHING_ELSE = "net::ERR_ABORTED"
 """A file to keep, not a page to look at."""
 
@@ -71,6 +72,10 @@ class Looker:
     is_weighed: bool = True
     faults: list[str] = field(default_factory=list)
     weights: list[Weight] = field(default_factory=list)
+    shapes: set[str] = field(default_factory=set)
+    html: str = ""
+    width: int = 0
+    is_dark: bool = False
 
     def __post_init__(self) -> None:
         self.page.add_init_script(NOTED)
@@ -94,12 +99,10 @@ class Looker:
             self._note(f"asks another host: {url}")
 
     def open(self, url: str, *, status: int = 200) -> bool:
-        """Open a page, wide and light, and tell whether it is one."""
+        """Open a page and tell whether it is one."""
         from playwright.sync_api import Error
 
         self.asked = url
-        self.page.set_viewport_size({"width": WIDE, "height": 900})
-        self.page.emulate_media(color_scheme="light")
         try:
             response = self.page.goto(url)
         except Error as error:
@@ -111,40 +114,46 @@ class Looker:
             return False
         if response.status != status:
             self._note(f"answered {response.status}")
+        seen = self.page.evaluate(SEEN)
+        self.shapes = set(seen["shapes"])
+        body = response.body()
+        self.html = body.decode()
         if self.is_weighed:
-            self._weigh(response)
+            self._weigh(body, dict(seen["fetched"]))
         return True
 
-    def _weigh(self, response: Response) -> None:
-        fetched: dict[str, int] = dict(self.page.evaluate(FETCHED))
-        size = len(gzip.compress(response.body())) + sum(fetched.values())
-        weight = Weight(self.page.url, size, 1 + len(fetched))
+    def _weigh(self, body: bytes, fetched: dict[str, int]) -> None:
+        weight = Weight(self.page.url, len(gzip.compress(body)) + sum(fetched.values()), 1 + len(fetched))
         self.weights.append(weight)
         if weight.size > MOST_BYTES or weight.requests > MOST_REQUESTS:
             self._note(f"weighs {weight.size} bytes in {weight.requests} requests")
 
-    def look(self, *, width: int = WIDE, dark: bool = False, place: str | None = None, only: Rules = None) -> None:
-        """Look at the page that is open in this width and theme: nothing sticks out, and axe finds nothing.
+    def show(self, width: int, *, dark: bool | None = None) -> None:
+        """Have the page that is open in this width and, if said, theme."""
+        if width != self.width:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.width = width
+        if dark is not None and dark != self.is_dark:
+            self.page.emulate_media(color_scheme="dark" if dark else "light")
+            self.is_dark = dark
 
-        `place`: only in this part of it; `only`: only by these rules.
-        """
-        self.page.emulate_media(color_scheme="dark" if dark else "light")
-        self.page.set_viewport_size({"width": width, "height": 900})
+    def read(self, width: int = WIDE, *, dark: bool = False, rules: dict[str, Any] = ALL) -> None:
+        """Have axe read the page that is open, in this width and theme, by these rules: it finds nothing."""
+        self.show(width, dark=dark)
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(axe_source())
-        for found in self.page.evaluate(AXE, [place, only]):
+        for found in self.page.evaluate(AXE, rules):
             self._note(f"{width} px, {'dark' if dark else 'light'}: {found}")
 
-    def shows_more_than(self, read: set[str]) -> bool:
-        """Tell whether something here is built as nothing that was `read`; it is counted as read from now on."""
-        shape = set(self.page.evaluate(SHAPE))
-        is_new = not shape <= read
-        read |= shape
+    def shows_more_than(self, known: set[str]) -> bool:
+        """Tell whether something here is built as nothing that is `known`; it is counted as known from now on."""
+        is_new = not self.shapes <= known
+        known |= self.shapes
         return is_new
 
     def fits(self, width: int) -> None:
         """Nothing sticks out sideways."""
-        self.page.set_viewport_size({"width": width, "height": 900})
+        self.show(width)
         for found in self.page.evaluate(TOO_WIDE):
             self._note(f"{width} px, sticks out: {found}")
 
@@ -157,7 +166,7 @@ class Looker:
         from tests.support.walking import links_on
 
         path = self.page.url.removeprefix(f"http://{self.host}")
-        yield from links_on(path, self.page.content())
+        yield from links_on(path, self.html)
 
 
 def table(weights: list[Weight], most: int = 10) -> str:

@@ -38,7 +38,7 @@ def write_a_prompt(desk: Desk, username: str, title: str) -> None:
 @pytest.mark.parametrize(("hand", "scripts"), [("mouse", True), ("mouse", False), ("keys", True)])
 def test_a_newcomer_puts_a_prompt_live_in_development(desks: Desks, hand: str, scripts: bool) -> None:
     desk = desks(HANDS[hand], java_script_enabled=scripts)
-    write_a_prompt(desk, "ana", f"First steps {hand} {scripts}")
+    write_a_prompt(desk, "walter", f"First steps {hand} {scripts}")
     desk.press("Put live in Development", "Put a version live in Development").press("Put v1 live")
     assert "v1 is live in Development" in desk.words, desk.words
     assert desk.presses <= 8
@@ -47,20 +47,20 @@ def test_a_newcomer_puts_a_prompt_live_in_development(desks: Desks, hand: str, s
 @both_hands
 def test_two_people_bring_a_text_to_production(desks: Desks, hand: str) -> None:
     title = f"Four eyes by {hand}"
-    ana, dora = desks(HANDS[hand]), desks(HANDS[hand])
-    write_a_prompt(ana, "ana", title)
-    ana.press("Edit").press("Ask for a review…").press("Ask for a review")
+    walter, dora = desks(HANDS[hand]), desks(HANDS[hand])
+    write_a_prompt(walter, "walter", title)
+    walter.press("Edit").press("Ask for a review…").press("Ask for a review")
     dora.sign_in("dora").press("To review").press(title)
     dora.press("Approve").press("Approve")
     dora.press("Put live in Production").write("Why", "Ready")
     dora.press("Put v1 live in Production")
     assert "v1 is live in Production" in dora.words, dora.words
-    assert ana.presses + dora.presses <= 14, (ana.presses, dora.presses)
+    assert walter.presses + dora.presses <= 14, (walter.presses, dora.presses)
 
 
 @both_hands
 def test_going_back_takes_two_presses(house: House, desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand], "chloe")
+    desk = desks(HANDS[hand], "petra")
     desk.open(f"/admin/prompts/prompt/{house.places[hand]['back']}/moves/")
     desk.press("Go back to v1").press("Go back to v1")
     soon(house, f"back-{hand}", "First {{name}}.")
@@ -69,7 +69,7 @@ def test_going_back_takes_two_presses(house: House, desks: Desks, hand: str) -> 
 
 @both_hands
 def test_stopping_an_experiment_takes_two_presses(house: House, desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand], "chloe")
+    desk = desks(HANDS[hand], "petra")
     desk.open(f"/dashboards/experiments/{house.places[hand]['stop']}/")
     desk.press("Stop now").press("Stop now")
     url, key = f"{house.base}/prompts/stop-{hand}/deployed/?environment=production", {"X-API-Key": house.key}
@@ -81,7 +81,7 @@ def test_stopping_an_experiment_takes_two_presses(house: House, desks: Desks, ha
 
 @both_hands
 def test_an_experiment_is_set_up_and_started(desks: Desks, hand: str) -> None:
-    desk = desks(HANDS[hand], "cleo")
+    desk = desks(HANDS[hand], "adam")
     desk.open("/admin/").press("Experiments").press("New experiment")
     desk.choose("Prompt", f"Asking by {hand}").write("Name", f"Asked by {hand}").press("Go on")
     desk.choose("Version", "v2").press("Go on").press("Go on")

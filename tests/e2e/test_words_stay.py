@@ -33,7 +33,7 @@ def made(house: House, **said: Any) -> int:
 
 
 def at_the_text(desks: Desks, prompt: int) -> Desk:
-    return desks().enter("ana").open(f"/admin/prompts/prompt/{prompt}/change/")
+    return desks(who="walter").open(f"/admin/prompts/prompt/{prompt}/change/")
 
 
 def text_of(desk: Desk) -> str:
@@ -70,7 +70,7 @@ def test_words_stay_when_the_session_ends(desks: Desks, prompt: int) -> None:
     desk = at_the_text(desks, prompt).write("Prompt text", WORDS).write("What changed", "Warmer")
     desk.page.context.clear_cookies(name="sessionid")
     desk.press("Save as v2")
-    desk.write("User name", "ana").write("Password", "a long secret").press("Sign in")
+    desk.write("User name", "walter").write("Password", "a long secret").press("Sign in")
     assert WORDS in desk.page.content()
     desk.press("Go on", "Send", "Save")
     assert "v2 is saved" in desk.words, desk.words
@@ -97,7 +97,7 @@ def test_words_stay_when_a_colleague_was_faster(house: House, desks: Desks, prom
 
 def test_words_stay_when_the_model_does_not_answer(house: House, desks: Desks) -> None:
     pk = made(house, title="Asking nobody", model="gpt-4o")
-    desk = desks().enter("ana").open(f"/admin/chat/conversation/try/?prompt={pk}")
+    desk = desks(who="walter").open(f"/admin/chat/conversation/try/?prompt={pk}")
     desk.write("name", "Ann").write("Your message", "Are you there?")
     desk.page.keyboard.press("Control+Enter")
     desk.page.get_by_role("alert").wait_for()
@@ -128,7 +128,7 @@ def test_keys_do_what_the_page_says_they_do(desks: Desks, prompt: int) -> None:
 
 def test_the_browser_asks_before_settings_are_left(desks: Desks, prompt: int) -> None:
     asked: list[str] = []
-    desk = desks().enter("ana").open(f"/admin/prompts/prompt/{prompt}/settings/")
+    desk = desks(who="walter").open(f"/admin/prompts/prompt/{prompt}/settings/")
     desk.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     desk.page.get_by_label("Title").click()
     desk.page.keyboard.insert_text("More ")
