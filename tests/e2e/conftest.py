@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,33 +18,45 @@ from tests.e2e.crawling import Crawl
 from tests.e2e.desk import Desk
 from tests.flows.server import LiveServer
 from tests.support import template
+from tests.support.scripted_upstream import Script, scripted_upstream
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
-FURNISH = "from tests.e2e.furnishing import furnish; print(furnish())"
+FURNISH = "from tests.e2e.furnishing import furnish; print(furnish({model!r}))"
 
 
 class FurnishedServer(LiveServer):
-    """A server without a worker that has its database furnished while its web process starts."""
+    """A server that has its database furnished while its web process starts. `model` is where a model server listens."""
 
     told: dict[str, Any]
 
+    def __init__(self, var: Path, model: str) -> None:
+        super().__init__(var, with_worker=False)
+        self.model = model
+        self.env["LLM_ALLOWED_PRIVATE"] = "127.0.0.1"
+
     def start_web(self) -> None:
         with ThreadPoolExecutor(1) as aside:
-            furnishing = aside.submit(self.python, FURNISH)
+            furnishing = aside.submit(self.python, FURNISH.format(model=self.model))
             super().start_web()
             self.told = json.loads(furnishing.result().splitlines()[-1])
+
+    def start_worker(self) -> None:
+        """Start one that does what somebody waits for, and has no clock."""
+        if "worker" not in self.processes:
+            self._start("worker", "celery", "-A", "promptlab", "worker", "-Q", "llm", "-P", "solo", "-l", "WARNING")
 
 
 @dataclass
 class House:
     """The running product. `key` is an API key of the team that works, `places` are addresses of what was furnished.
 
-    `sessions`: of people who signed in already, by user name.
+    `sessions`: of people who signed in already, by user name. `model`: what a model of the team that works will answer.
     """
 
     server: LiveServer
+    model: Script
     key: str
     sessions: dict[str, str]
     places: dict[str, Any]
@@ -84,9 +97,10 @@ def house(_can_look: None, request: pytest.FixtureRequest, tmp_path_factory: pyt
     """The demo, and what the tasks need besides, served as it is served on a laptop; with it begins the crawl, if asked for."""
     with ExitStack() as closing:
         closing.enter_context(ThreadPoolExecutor(1)).submit(template.static_files)
-        server = FurnishedServer(tmp_path_factory.mktemp("e2e"), with_worker=False)
+        model = closing.enter_context(scripted_upstream())
+        server = FurnishedServer(tmp_path_factory.mktemp("e2e"), model.address)
         told = closing.enter_context(server).told
-        house = House(server, told.pop("key"), told.pop("sessions"), told)
+        house = House(server, model, told.pop("key"), told.pop("sessions"), told)
         if any(_asks_for_the_crawl(item) for item in request.session.items):
             starts = {"cleo": [house.places["moves"], "/admin/"], "rita": house.places["rooms"]}
             house.crawl = Crawl(house, starts)

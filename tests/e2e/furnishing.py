@@ -19,17 +19,17 @@ from prompts.services.environments import ensure_defaults
 from tests.e2e.desk import PASSWORD
 from tests.e2e.rooms import write_rooms
 from tests.support.hostile import write_hostile
-from tests.support.make import make_experiment, make_live, make_prompt, make_version, newest
+from tests.support.make import make_experiment, make_live, make_model, make_prompt, make_provider, make_version, newest
 
 HANDS = ("mouse", "keys")
 SIGNED_IN = ("ana", "cleo", "hugo", "rita", "walter", "petra", "adam")
 """Who need not sign in: what they do is not about that."""
 
 
-def furnish() -> str:
+def furnish(model: str) -> str:
     """Write the demo, a team whose prompts the tasks are done with, one that has what the demo has not, and hostile texts.
 
-    Only the second changes while the tests run.
+    Only the second changes while the tests run. A model of theirs is asked at the address `model`.
     """
     seeding.CONVERSATIONS = {"support": 120, "greeting": 12, "triage": 6}
     call_command("seed_demo", verbosity=0)
@@ -41,20 +41,21 @@ def furnish() -> str:
     elsewhere = _team("Elsewhere")
     hugo = _person("hugo", elsewhere, Role.ADMINISTRATOR)
     places = {"moves": f"/admin/prompts/prompt/{moved.pk}/moves/", "rooms": write_rooms(workshop)}
-    places |= {"hostile": write_hostile(elsewhere, hugo), **_counter()}
+    places |= {"hostile": write_hostile(elsewhere, hugo), **_counter(model)}
     # One hash for all: it is made to take half a second.
     User.objects.update(password=make_password(PASSWORD))
     sessions = {username: _signed_in(username) for username in SIGNED_IN}
     return json.dumps({"sessions": sessions, **places})
 
 
-def _counter() -> dict[str, Any]:
+def _counter(address: str) -> dict[str, Any]:
     """Write the team that works, and return where, with a key of theirs."""
     team = _team("Counter")
     _person("walter", team, Role.WRITER)
     _person("dora", team, Role.REVIEWER, Role.PUBLISHER)
     _person("petra", team, Role.PUBLISHER)
     _person("adam", team, Role.ADMINISTRATOR)
+    make_model(make_provider(team, name="Own server", kind="server", address=address), "scripted")
     places = {hand: _to_take_back(team, hand) for hand in HANDS}
     key = services.issue_key(SYSTEM, team, name="Shop", scopes=list(Scope), calls_per_hour=100_000)[1]
     return {"key": key, **places}
@@ -97,4 +98,4 @@ def _to_take_back(team: Team, hand: str) -> dict[str, Any]:
     asked = make_prompt(team, "First {{name}}.", title=f"Asking by {hand}", name=f"ask-{hand}")
     make_live(newest(asked))
     make_version(asked, "Second {{name}}.")
-    return {"back": live.pk, "stop": experiment.key}
+    return {"back": live.pk, "stop": experiment.key, "asked": asked.pk}

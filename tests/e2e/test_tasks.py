@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import House
 from tests.e2e.desk import Desk, Keys
+from tests.support.suggestions import answered
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(300)]
 HANDS = {"mouse": Desk, "keys": Keys}
@@ -77,6 +78,20 @@ def test_stopping_an_experiment_takes_two_presses(house: House, desks: Desks, ha
     while httpx.get(url, headers=key).json()["experiment"]:
         assert time.monotonic() < until
     assert desk.presses <= 2
+
+
+@both_hands
+def test_a_suggestion_is_asked_for_edited_and_saved(house: House, desks: Desks, hand: str) -> None:
+    house.server.start_worker()
+    house.model.answers.append(answered("Greet {{name}} in one short sentence."))
+    desk = desks(HANDS[hand], "walter")
+    desk.open(f"/admin/prompts/prompt/{house.places[hand]['asked']}/change/").press("Help me write")
+    desk.choose("Model", "scripted").press("Suggest a text")
+    desk.page.get_by_role("button", name="Save as a new version").wait_for(timeout=60_000)
+    desk.write("Suggested text", "Greet {{name}} warmly, in one short sentence.").press("Save as a new version")
+    assert "v3 is saved. What is live did not change." in desk.words, desk.words
+    assert "Greet {{name}} warmly, in one short sentence." in desk.words
+    assert desk.presses <= 4
 
 
 @both_hands
