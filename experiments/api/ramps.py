@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
@@ -11,7 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from experiments.api.serializers import ActIn, DeploymentOrRampIn, RampOut, RampWithDecisionsOut
+from experiments.api.serializers import DeploymentOrRampIn, RampActIn, RampOut, RampWithDecisionsOut
 from experiments.errors import RampNotFound
 from experiments.models import Ramp
 from experiments.services import ramping
@@ -21,7 +21,7 @@ from prompts.api import deployments
 from prompts.api.contract_shapes import DeployedOut
 from prompts.api.deployments import wanted_version
 
-VERBS = {
+VERBS: Mapping[str, Callable[..., Ramp]] = {
     "hold": ramping.hold,
     "go-on": ramping.go_on,
     "go-earlier": ramping.go_earlier,
@@ -98,9 +98,17 @@ class RampDetail(OfRamps):
 
 
 class RampAct(OfRamps):
-    @extend_schema(operation_id="ramps_act", request=ActIn, responses=RampWithDecisionsOut)
+    @extend_schema(operation_id="ramps_act", request=RampActIn, responses=RampWithDecisionsOut)
     def post(self, request: Request, pk: str, verb: str) -> Response:
-        """Hold it at its step, let it go on, take the next step before time and numbers allow it, or send everybody back."""
-        ramp = self.ramp(pk)
-        VERBS[verb](self.principal, ramp, note=self.checked(ActIn).get("note", ""))
+        """Hold it at its step, let it go on, take the next step before time and numbers allow it, or send everybody back.
+
+        `go-earlier` asks for the `step` you saw: it is a 409 when somebody else, or the numbers, took it meanwhile.
+        """
+        ramp, body = self.ramp(pk), self.checked(RampActIn)
+        seen = {"step": body.get("step")} if verb == "go-earlier" else {}
+        if None in seen.values():
+            raise Invalid.field(
+                "step", "Say which step it was at when you looked: the launch's `step`.", code="required"
+            )
+        VERBS[verb](self.principal, ramp, note=body.get("note", ""), **seen)
         return Response(RampWithDecisionsOut(self.ramp(pk)).data)

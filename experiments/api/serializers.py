@@ -84,6 +84,12 @@ class ActIn(serializers.Serializer[Any]):
     note = serializers.CharField(required=False, allow_blank=True, max_length=500)
 
 
+class RampActIn(ActIn):
+    step = serializers.IntegerField(
+        required=False, min_value=1, help_text="For go-earlier: the `step` at which it was when you looked."
+    )
+
+
 class StartIn(ActIn):
     confirm = serializers.BooleanField(required=False, help_text="Variants may have other variables than what is live.")
 

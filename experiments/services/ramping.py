@@ -130,22 +130,23 @@ def go_on(actor: Principal, ramp: Ramp, *, note: str = "") -> Ramp:
     return locked
 
 
-def go_earlier(actor: Principal, ramp: Ramp, *, note: str) -> Ramp:
+def go_earlier(actor: Principal, ramp: Ramp, *, note: str, step: int | None = None) -> Ramp:
     """Take the next step, or give it to everyone after the last one, before time and numbers allow it.
 
-    Raises RampOver, RampMoved when it took a step since `ramp` was read, ReasonNeeded, HarmProven, and what
-    `policies.check` raises.
+    `step`: the one that was looked at, counted from 1, so that of two people who look at one step one moves it.
+    Raises RampOver, RampMoved when it is not there any more, or moved since `ramp` was read, ReasonNeeded, HarmProven,
+    and what `policies.check` raises.
     """
     _require(actor, ramp)
     with transaction.atomic():
         locked = _locked(ramp)
         _require_open(locked, "go on")
-        if locked.stage_version != ramp.stage_version:
+        if locked.stage_version != ramp.stage_version or step not in (None, locked.stage_index + 1):
             raise RampMoved
-        step = standing(locked)
-        if step.act == Act.ROLL_BACK:
+        stands = standing(locked)
+        if stands.act == Act.ROLL_BACK:
             raise HarmProven
-        _further_by_hand(actor, locked, step.numbers, note)
+        _further_by_hand(actor, locked, stands.numbers, note)
     end_experiment(locked)
     return locked
 

@@ -183,7 +183,7 @@ CALLS = [
     Call("GET", "/ramps/{ramp}", "experiment.read"),
     Call("POST", "/ramps/{ramp}/hold", "prompt.deploy"),
     Call("POST", "/ramps/{held}/go-on", "prompt.deploy"),
-    Call("POST", "/ramps/{earlier}/go-earlier", "prompt.deploy", {"note": "It is Friday."}),
+    Call("POST", "/ramps/{earlier}/go-earlier", "prompt.deploy", {"note": "It is Friday.", "step": 1}),
     Call("POST", "/ramps/{ramp}/send-back", "prompt.deploy"),
     Call("GET", "/feedback", "feedback.read", is_own=True),
     Call("GET", "/feedback/stats", "feedback.read", is_own=True),

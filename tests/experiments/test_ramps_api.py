@@ -109,6 +109,18 @@ def test_a_reason_is_asked_for_where_the_numbers_did_not_decide(cast: Cast, gree
     assert api.post(f"/ramps/{ramp['id']}/go-on", {"note": "Read fifty answers."}).json()["share_bp"] == 1000
 
 
+def test_of_two_who_look_at_one_step_one_takes_the_next(cast: Cast, greeting: None) -> None:
+    ramp, api = launched(cast), Api(cast.key)
+    at, why = f"/ramps/{ramp['id']}/go-earlier", {"note": "It is Friday."}
+    answer = api.post(at, why)
+    assert (answer.status_code, answer.json()["code"]) == (400, "required")
+    assert [one["field"] for one in answer.json()["errors"]] == ["step"]
+    first, second = (api.post(at, {**why, "step": ramp["step"]}) for _ in range(2))
+    assert (first.status_code, first.json()["step"]) == (200, 2)
+    assert (second.status_code, second.json()["code"]) == (409, "ramp_moved")
+    assert Ramp.objects.get().stage_index == 1
+
+
 @pytest.mark.parametrize("path", ["", "/1", "/1/hold", "/1/go-on", "/1/send-back"])
 def test_who_may(cast: Cast, greeting: None, path: str) -> None:
     ramp = launched(cast)
