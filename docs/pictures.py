@@ -4,10 +4,10 @@
     python docs/pictures.py FOLDER [--chromium PATH] [--quick]
     make pictures
 
-Light and dark, 1400 and 390 px wide, and as A4; says where a page is wider than its window, what the content security
-policy refused, and how many sheets of paper each page takes. Where no folder is named: those that the docs show, into
-docs/img. Needs the development requirements, playwright and Chromium; everything else it makes for itself in a folder that
-is gone afterwards.
+Light and dark, 1400 and 390 px wide, in English and Spanish, and as A4; says where a page is wider than its window, what the
+content security policy refused, and how many sheets of paper each page takes. Where no folder is named: those that the docs
+show, into docs/img. Needs the development requirements, playwright and Chromium; all else it makes for itself in a folder
+that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 WIDTHS = (1400, 390)
 SCHEMES = ("light", "dark")
-SHOWN = {"clear-win": "experiment-clear-win", "broken-split": "experiment-broken-split", "launch-1": "launch"}
+SHOWN = {
+    **{
+        key: f"experiment-{key}"
+        for key in ("clear-win", "clear-loss", "no-difference", "too-early", "broken-split", "raters-differ")
+    },
+    "launch-1": "launch",
+}
 SHOWN_AT = {"viewport": {"width": 1400, "height": 1400}, "device_scale_factor": 4 / 7}
 """As large as a page of text shows them, for a page that is 1400 px wide."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
@@ -86,7 +92,7 @@ def _prepare() -> tuple[list[str], str]:
     return [*paths, *launches], client.cookies["sessionid"].value
 
 
-def photograph(page: Any, url: str, name: str, folder: Path, width: int, scheme: str) -> list[str]:
+def photograph(page: Any, url: str, name: str, folder: Path, width: int, scheme: str = "light") -> list[str]:
     """Take one picture, and return what is wrong with the page."""
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme, media="screen")
@@ -121,6 +127,15 @@ def photograph_shown(browser: Any, admitted: list[Any], address: str, paths: lis
             page.screenshot(path=ROOT / "docs" / "img" / f"{file}.png")
 
 
+def _opened(browser: Any, admitted: list[Any], wrong: list[str], locale: str) -> Any:
+    """Return a page of somebody who reads this language; what its console complains of is added to `wrong`."""
+    context = browser.new_context(reduced_motion="reduce", locale=locale)
+    context.add_cookies(admitted)
+    page = context.new_page()
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    return page
+
+
 def main() -> int:
     """Take all pictures, and return 1 when something is wrong with a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,15 +153,14 @@ def main() -> int:
             photograph_shown(browser, admitted, address, paths)
             return 0
         asked.folder.mkdir(parents=True, exist_ok=True)
-        context = browser.new_context(reduced_motion="reduce")
-        context.add_cookies(admitted)
-        page = context.new_page()
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page, spanish = (_opened(browser, admitted, wrong, locale) for locale in ("en", "es"))
         for path in paths:
             name = name_of(path)
             for scheme in SCHEMES[:1] if asked.quick else SCHEMES:
                 for width in WIDTHS[:1] if asked.quick else WIDTHS:
                     wrong += photograph(page, address + path, name, asked.folder, width, scheme)
+            for width in () if asked.quick else WIDTHS:
+                wrong += photograph(spanish, address + path, f"{name}-es", asked.folder, width)
             sys.stdout.write(f"{name}: {sheets(page, address + path, name, asked.folder)} sheets\n")
         browser.close()
     sys.stdout.write("\n".join([*wrong, ""]) if wrong else "Nothing is too wide, and nothing was refused.\n")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from promptlab.lib.charts import Interval, interval
-from promptlab.lib.formats import DASH, MINUS, NO_BREAK, fmt_int, fmt_pct, fmt_points, fmt_range
+from promptlab.lib.formats import DASH, MINUS, NO_BREAK, fmt_chance, fmt_int, fmt_pct, fmt_points, fmt_range
 
 METRICS: Mapping[str, Any] = {
     "approval": gettext_lazy("Thumbs-up rate"),
@@ -101,6 +101,23 @@ def line(finding: Mapping[str, Any], text: str) -> str:
         "counted": one.counted,
         "words": one.words,
     }
+
+
+def changes(names: Mapping[str, str], results: Mapping[str, Any]) -> str:
+    """Return each alternative of a kept analysis with its change, its range and how sure that is; "" before there is one.
+
+    `Thumbs-up rate against the current text: Shorter: −2.1 points (−5.4 to +1.2 points), chance to be better 12 %.`
+    """
+    parts = [
+        f"{names.get(key, key)}: {fmt_points(one['change'])} ({fmt_range(*one['range'], unit='points')}), {_sure(one)}"
+        for key, one in results["changes"].items()
+        if one["change"] is not None
+    ]
+    return _("Thumbs-up rate against the current text: %(changes)s.") % {"changes": "; ".join(parts)} if parts else ""
+
+
+def _sure(change: Mapping[str, Any]) -> str:
+    return _("chance to be better %(chance)s") % {"chance": fmt_chance(change["chance_to_win"])}
 
 
 def _numbers(finding: Mapping[str, Any]) -> Numbers:

@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from experiments import findings
 from experiments.admin.forms import ActForm, ConclusionForm, HouseForm, PutLiveForm
-from experiments.models import ConclusionRequest, Experiment, Variant
+from experiments.models import AnalysisSnapshot, ConclusionRequest, Experiment, Variant
 from experiments.services import against, approving, concluding
 from experiments.services.concluding import Conclusion, PutLive
 from experiments.stats.verdict import Said, Verdict
@@ -109,6 +110,7 @@ class DecidePages(HouseAdmin):
             request,
             act,
             form=form,
+            lead=numbers_now(experiment),
             consequences=_consequences(experiment, said["outcome"], said["lesson"], kept),
             warnings=_warnings(experiment) if asks else [],
             submit_label=_("Ask another person to approve it") if asks else _("Conclude"),
@@ -184,6 +186,18 @@ def numbers_said(experiment: Experiment, said: Said) -> str:
     names = {one.key: str(one) for one in experiment.variants.all()}
     sentence = VERDICTS[said.verdict] % {"text": names.get(said.about, said.about)}
     return gettext("The numbers say otherwise: %(sentence)s") % {"sentence": sentence}
+
+
+def numbers_now(experiment: Experiment) -> str:
+    """Return the newest verdict with the changes that it rests on, in sentences; "" before the first analysis."""
+    kept = AnalysisSnapshot.objects.newest_of(experiment.pk, experiment.phase).exclude(verdict=Verdict.ENDED)
+    results = kept.values_list("results", flat=True).first()
+    if results is None or Verdict(results["verdict"]) not in VERDICTS:
+        return ""
+    names = {one.key: str(one) for one in experiment.variants.all()}
+    said = VERDICTS[Verdict(results["verdict"])] % {"text": names.get(results["about"], results["about"])}
+    is_trusted = results["verdict"] not in (Verdict.DO_NOT_TRUST, Verdict.TOO_EARLY)
+    return " ".join(filter(None, [str(said), findings.changes(names, results) if is_trusted else ""]))
 
 
 def _asked_for(asked: ConclusionRequest) -> list[Any]:

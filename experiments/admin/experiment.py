@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from experiments.admin.deciding import DecidePages
+from experiments.admin.deciding import DecidePages, numbers_now
 from experiments.admin.forms import ActForm, KillForm
 from experiments.admin.of_prompt import OfPromptPages
 from experiments.admin.showing import KINDS, results_url, share, variant_rows
@@ -212,6 +212,7 @@ class ExperimentAdmin(WizardPages, TrafficPages, DecidePages, OfPromptPages):
             act,
             form=form,
             title=TITLES[said] % names,
+            lead=numbers_now(experiment) if experiment.is_serving else "",
             consequences=[sentence % names for sentence in CONSEQUENCES[said]],
             submit_label=LABELS[said],
             is_danger=verb in ("kill", "stop"),

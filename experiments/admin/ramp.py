@@ -215,9 +215,14 @@ class RampAdmin(HouseAdmin):
             ACTS[verb](actor, ramp, note=filled["note"])
             return self.said(request, DONE[verb] % names, there)
 
+        stands = ramping.standing(ramp)
         return self.confirm(
             request,
             act,
+            template="admin/experiments/ramp_act.html",
+            step=_step(ramp),
+            lines=ramp_page.lines(stands),
+            missing=ramp_page.missing(stands) if verb in ("go-earlier", "go-on") else [],
             form=WhyForm(sent(request), is_strict=is_decision, initial={"step": ramp.stage_version}),
             title=f"{LABELS[verb]}: {ramp.experiment.title}",
             consequences=DECIDED if is_decision else CONSEQUENCES[verb],

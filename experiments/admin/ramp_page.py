@@ -121,6 +121,11 @@ def tiles(step: Step) -> list[findings.Shown]:
     return [findings.shown(one, _("New text")) for one in step.numbers["guard"]]
 
 
+def lines(step: Step) -> list[str]:
+    """Return what the numbers say now, a sentence per guarded measure."""
+    return [findings.line(one, _("New text")) for one in step.numbers["guard"]]
+
+
 def sent_back(decision: RampDecision | None) -> str:
     """Return what the numbers were when everyone was sent back, in a sentence; "" where that did not happen."""
     if decision is None or decision.kind != RampDecision.Kind.ROLLED_BACK:

@@ -75,7 +75,10 @@ def over_time(named: Named, days: Sequence[Day], log: Sequence[AuditEntry]) -> S
         series,
         title=_("Change against the current text, day by day"),
         fmt=fmt_points,
+        caption=_("Line: the change up to that day, in points. Band: its likely range (%(share)s). Dashed: no change.")
+        % most(),
         fmt_tick=_in_points,
+        fmt_bounds=partial(fmt_range, unit="points"),
         zero=0.0,
         moments=_moments([day for _label, day in rows], log),
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from experiments import findings
 from experiments.arriving import Arrival, arrival
@@ -18,6 +18,13 @@ from experiments.stats.verdict import Verdict
 from promptlab.audit.models import AuditEntry
 from promptlab.lib.formats import fmt_chance, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_points, fmt_range
 
+ALPHA = 0.05
+PROVEN = gettext_lazy(
+    "%(name)s at the planned end (%(ratings)s ratings): %(metric)s, a difference is proven (p = %(p)s)."
+)
+UNPROVEN = gettext_lazy(
+    "%(name)s at the planned end (%(ratings)s ratings): %(metric)s, no difference is proven (p = %(p)s)."
+)
 SERVES = ("experiment.start", "experiment.pause", "experiment.resume", "experiment.stop", "experiment.kill")
 """What changes who gets which text, and tells of which revision."""
 
@@ -32,7 +39,9 @@ def numbers(experiment: Experiment, log: Sequence[AuditEntry], waiting_s: float 
         "arrival": last_change(experiment, log),
         "updated_at": found.updated_at,
         "as_of": found.analysis.as_of if found.analysis else None,
-        "checks": trust.checks(found, waiting_s),
+        "checks": (checks := trust.checks(found, waiting_s)),
+        "trusted": trust.summary(checks),
+        "doubt": words.doubt(found),
         "rows": [_row(variant) for variant in found.variants],
         "method_url": reverse("dashboards:method"),
         "most": fmt_pct(0.95, 0),
@@ -52,7 +61,7 @@ def _analysed(
     names = {one.key: name for name, one in named.items()}
     guarded = kept["guardrails"] if kept["verdict"] != Verdict.DO_NOT_TRUST else []
     shown = {
-        "progress": _progress(kept["plan"]),
+        "progress": _progress(kept["plan"], can_be_trusted=kept["verdict"] != Verdict.DO_NOT_TRUST),
         "guards": [findings.shown(one, names.get(one["treatment"], one["treatment"])) for one in guarded],
         "waits_chart": drawings.waits(named, kept["variants"]),
     }
@@ -110,6 +119,7 @@ def _row(variant: VariantResult) -> dict[str, Any]:
         "key": variant.key,
         "version": variant.version,
         "is_control": variant.is_control,
+        "is_named_so": variant.name == gettext("Current text"),
         "share": variant.share_bp / 10_000,
         "units": variant.units,
         "shown": variant.shown,
@@ -123,7 +133,7 @@ def _row(variant: VariantResult) -> dict[str, Any]:
     }
 
 
-def _progress(plan: Mapping[str, Any]) -> dict[str, Any]:
+def _progress(plan: Mapping[str, Any], *, can_be_trusted: bool) -> dict[str, Any]:
     """Return how far it is: ratings of those planned, the days left, and what so many ratings can show."""
     planned, there = plan["planned_ratings"], plan["ratings"]
     said = []
@@ -137,11 +147,11 @@ def _progress(plan: Mapping[str, Any]) -> dict[str, Any]:
         said.append(left % {"days": fmt_int(days)})
     if plan["unknown_until"]:
         said.append(_("How long it takes is known after a day and 100 ratings."))
-    if plan["shows_now"] is not None:
+    if plan["shows_now"] is not None and can_be_trusted:
         said.append(
             _("A fall of %(points)s would be seen by now.") % {"points": fmt_points(plan["shows_now"]).lstrip("+")}
         )
-    if plan["shows_at_end"] is not None:
+    if plan["shows_at_end"] is not None and can_be_trusted and there < planned:
         said.append(_("At the end: %(points)s.") % {"points": fmt_points(plan["shows_at_end"]).lstrip("+")})
     return {"planned": planned, "there": min(there, planned) if planned else there, "words": " ".join(said)}
 
@@ -170,7 +180,7 @@ def _at_end(found: Mapping[str, Any] | None, names: Mapping[str, str]) -> list[s
     if found is None:
         return []
     return [
-        _("%(name)s at the planned end (%(ratings)s ratings): %(metric)s, adjusted p = %(p)s.")
+        (PROVEN if one["adjusted_p_value"] < ALPHA else UNPROVEN)
         % {
             "name": names.get(one["variant"], one["variant"]),
             "ratings": fmt_int(found["ratings"]),

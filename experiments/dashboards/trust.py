@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from experiments.results import LATE, ExperimentResults
 from experiments.stats.health import LEAST_UNITS
@@ -16,6 +17,12 @@ TOO_MANY_MULTIPLE = 0.01
 TOO_MUCH_MISSING = 0.1
 WAITS_TOO_LONG_S = 60
 """What is said of an answer is in the sums within a second; after a minute a worker is missing."""
+
+ANSWERS = {
+    "bad": gettext_lazy("No. See: %(points)s."),
+    "warn": gettext_lazy("With care. See: %(points)s."),
+    "neutral": gettext_lazy("As far as is known by now. Not known yet: %(points)s."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,14 @@ class Check:
 def checks(found: ExperimentResults, waiting_s: float) -> list[Check]:
     """Return the points in their order."""
     return list(_checks(found, waiting_s))
+
+
+def summary(points: Sequence[Check]) -> str:
+    """Return the answer to whether the numbers can be trusted, in a sentence that names the points it hangs on."""
+    for kind, answer in ANSWERS.items():
+        if named := [one.label for one in points if one.kind == kind]:
+            return str(answer) % {"points": ", ".join(named)}
+    return _("Yes: nothing speaks against these numbers.")
 
 
 def _checks(found: ExperimentResults, waiting_s: float) -> Iterator[Check]:

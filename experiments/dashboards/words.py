@@ -9,11 +9,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from experiments import findings
 from experiments.models import Experiment
 from experiments.results import ENOUGH_RATINGS, ENOUGH_TIME, ExperimentResults, Status
 from experiments.stats.verdict import Verdict
 from promptlab.audit.models import AuditEntry
-from promptlab.lib.formats import DASH, fmt_chance, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_points, fmt_range, fmt_wait
+from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_ms, fmt_pct, fmt_wait
 
 State = Experiment.State
 
@@ -100,13 +101,15 @@ def _concluded(found: ExperimentResults, experiment: Experiment) -> Standing:
 
 
 def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Mapping[str, Any]) -> Standing:
-    facts = f"{_running(found)}. {_changes(found, results)}".strip()
+    facts = " ".join(filter(None, [f"{_running(found)}.", findings.changes(_names(found), results), _uneven(results)]))
     name = {"name": _name(found, about)}
     if said == Verdict.NO_DATA:
         return Standing("warn", _("Nobody has seen it."), facts, _("Check that apps fetch this prompt."))
     if said == Verdict.DO_NOT_TRUST:
-        return Standing("bad", _("Do not trust these numbers yet."), _distrust(results), _("Ask a developer."))
+        next_step = _("Ask a developer, and decide nothing until the reason is found.")
+        return Standing("bad", _("Do not trust these numbers yet."), _distrust(results), next_step)
     if said == Verdict.WORSE:
+        facts = f"{facts} {_broken(found, about, results)}".strip()
         return Standing("bad", _("“%(name)s” is worse.") % name, facts, _("Stop it now."))
     if said == Verdict.TOO_EARLY:
         return Standing("info", status_sentence(found), "", _wait_for(results))
@@ -122,32 +125,40 @@ def _of_verdict(said: Verdict, about: str, found: ExperimentResults, results: Ma
     return Standing("info", _("Keep it running: nothing is proven yet."), facts, _wait_for(results))
 
 
-def _changes(found: ExperimentResults, results: Mapping[str, Any]) -> str:
-    """Return each alternative with its change, its range and how sure that is.
-
-    `Shorter: −2.1 points (−5.4 to +1.2 points), chance to be better 12 %`.
-    """
-    parts = [
-        f"{_name(found, key)}: {fmt_points(one['change'])} ({fmt_range(*one['range'], unit='points')}), {_sure(one)}"
-        for key, one in results["changes"].items()
-        if one["change"] is not None
-    ]
-    return _("Thumbs-up rate against the current text: %(changes)s.") % {"changes": "; ".join(parts)} if parts else ""
+def _uneven(results: Mapping[str, Any]) -> str:
+    """Return what to beware of where one text is rated more often than the other."""
+    if any(one["rating_rate"] and one["rating_rate"]["is_alarming"] for one in results["changes"].values()):
+        return _("But people do not rate all texts equally often: a change below 5 points may be no change.")
+    return ""
 
 
-def _sure(change: Mapping[str, Any]) -> str:
-    return _("chance to be better %(chance)s") % {"chance": fmt_chance(change["chance_to_win"])}
+def _broken(found: ExperimentResults, about: str, results: Mapping[str, Any]) -> str:
+    """Return which limits besides the thumbs-up rate a text is proven to break: `Over its limit: Wait +41.4 % (+10.0 %).`"""
+    harmful = [one for one in results["guardrails"] if one["treatment"] == about and one["is_harmful"]]
+    broken = [findings.shown(one, _name(found, about)) for one in harmful if one["metric"] != "approval"]
+    told = ", ".join(f"{one.label} {one.change} ({one.limit})" for one in broken)
+    return _("Over its limit: %(broken)s.") % {"broken": told} if broken else ""
+
+
+def doubt(found: ExperimentResults) -> dict[str, str] | None:
+    """Return what has to stand beside the counts while they say little, as a badge; None where they may speak."""
+    verdict = found.kept["verdict"] if found.kept else ""
+    if verdict == Verdict.DO_NOT_TRUST:
+        return {"label": _("Do not trust"), "kind": "bad"}
+    if verdict == Verdict.TOO_EARLY or found.status == Status.TOO_EARLY:
+        return {"label": _("Too early"), "kind": "info"}
+    return None
 
 
 def _prices(found: ExperimentResults, results: Mapping[str, Any]) -> str:
-    """Return what a thousand answers of each text cost and how long half of them take: `Short: $0.45, 830 ms.`"""
+    """Return what each text costs and how long it takes: `Short: $0.45 for 1,000 answers, half of them under 830 ms.`"""
     parts = []
     for key, one in results["variants"].items():
         cost, wait = one["cost_per_request"], one["wait_ms"]["p50"]
         if cost is not None and wait is not None:
-            parts.append(f"{_name(found, key)}: {fmt_money(1000 * cost)}, {fmt_ms(wait)}")
-    told = _("What 1,000 answers cost, and half of the waits are under: %(prices)s.")
-    return told % {"prices": "; ".join(parts)} if parts else ""
+            facts = {"name": _name(found, key), "cost": fmt_money(1000 * cost), "wait": fmt_ms(wait)}
+            parts.append(_("%(name)s: %(cost)s for 1,000 answers, half of them under %(wait)s") % facts)
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _distrust(results: Mapping[str, Any]) -> str:
@@ -164,6 +175,10 @@ def _wait_for(results: Mapping[str, Any]) -> str:
     if not days:
         return _("Wait: this page says so when something is proven.")
     return ngettext("About %(days)s more day.", "About %(days)s more days.", days) % {"days": fmt_int(days)}
+
+
+def _names(found: ExperimentResults) -> dict[str, str]:
+    return {one.key: one.name for one in found.variants}
 
 
 def _name(found: ExperimentResults, key: str) -> str:

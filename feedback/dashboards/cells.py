@@ -22,7 +22,6 @@ HEADS = (
 """Of tables whose rows are `cells`."""
 SOLD = (_("Calls"), _("Tokens in"), _("Tokens out"), _("Cost"), _("A thousand calls"), _("Share of the cost"))
 """Of tables whose rows are `costs`."""
-MOST_TOLD = 3
 
 
 def cells(one: Used) -> list[dict[str, str]]:
@@ -87,12 +86,8 @@ def marks(found: Sequence[Step], *, is_named: bool = True) -> dict[int, str]:
 
 
 def told(moves: Iterable[Move], *, is_named: bool) -> str:
-    """Return some moves in words, the first few of them."""
-    known = list(moves)
-    words = [f"{one.prompt}: {one.sentence}" if is_named else one.sentence for one in known[:MOST_TOLD]]
-    if len(known) > MOST_TOLD:
-        words.append(gettext("and %(count)s more") % {"count": fmt_int(len(known) - MOST_TOLD)})
-    return "; ".join(words)
+    """Return moves in words, all of them: charts have no room for what they are."""
+    return "; ".join(f"{one.prompt}: {one.sentence}" if is_named else one.sentence for one in moves)
 
 
 def charts(found: Sequence[Step], happened: dict[int, str], *, is_weekly: bool) -> list[SafeString]:
@@ -127,7 +122,11 @@ def head_of_steps(is_weekly: bool) -> str:
 
 def caption(happened: dict[int, str]) -> str:
     """Return what the dashed lines of a chart are."""
-    return gettext("The dashed lines are what went live: see the table.") if happened else ""
+    if not happened:
+        return ""
+    return gettext(
+        "The dashed lines are what went live, by number: see the table. A line across holds several together."
+    )
 
 
 def parts(by: dict[str, list[float]], most: int = 4) -> list[Series]:

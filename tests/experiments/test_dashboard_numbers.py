@@ -63,9 +63,26 @@ def test_each_trouble_is_named_with_its_causes(cast: Cast) -> None:
     told(cast.team, "broken-split")
     words = see(cast.vic, page_of("broken-split"))
     assert "Wrong" in words and "planned 50.0 %" in words and "robots" in words
+    assert "Can we trust it? No. See: Traffic split." in words and "Results Do not trust" in words
+    assert "would be seen by now" not in words
     told(cast.team, "raters-differ")
     words = see(cast.vic, page_of("raters-differ"))
-    assert "They differ" in words and "a change below 5 points may be no change" in words
+    assert "They differ" in words and "With care. See: Raters." in words
+    standing = words[: words.index("Can we trust it?")]
+    assert "people do not rate all texts equally often: a change below 5 points may be no change" in standing
+
+
+def test_a_text_that_is_worse_in_more_than_one_way_says_how(cast: Cast) -> None:
+    told(cast.team, "clear-loss")
+    words = see(cast.vic, page_of("clear-loss"))
+    assert "Over its limit: Wait +41.4 % (+10.0 %)." in words
+    assert "Yes: nothing speaks against these numbers." in words
+
+
+def test_counts_that_say_little_are_marked(cast: Cast) -> None:
+    told(cast.team, "too-early")
+    words = see(cast.vic, page_of("too-early"))
+    assert "Results Too early" in words and "Not known yet: Traffic split, Raters." in words
 
 
 def test_every_count_equals_a_recount_of_the_units(cast: Cast) -> None:
@@ -242,4 +259,5 @@ def test_where_nothing_differs_the_price_and_the_wait_of_each_text_are_told(cast
     words = see(cast.vic, page_of("no-difference"))
     rows = re.search(r"Take the cheaper or the faster text. (.*?)\. Updated", words)
     assert rows is not None
-    assert re.search(r"control: \$0\.\d+, \d+ ms; Shorter sentences: \$0\.\d+, \d+ ms$", rows[1])
+    one = r"\$0\.\d+ for 1,000 answers, half of them under \d+ ms"
+    assert re.search(rf"^Current text: {one}; Shorter sentences: {one}$", rows[1])

@@ -129,3 +129,13 @@ def test_the_next_step_comes_earlier_with_a_reason_and_once(cast: Cast, ramp: Ra
         done = client.post(address, {"step": ramp.stage_version, "note": "It is Friday."}, follow=True)
         assert told in done.content.decode()
     assert Ramp.objects.get(pk=ramp.pk).stage_index == 1
+
+
+def test_the_page_before_an_act_shows_the_numbers_it_rests_on(cast: Cast, ramp: Ramp) -> None:
+    feed(ramp, "live", 60, ups=40, ratings=50)
+    feed(ramp, "new", 60, ups=30, ratings=50)
+    client = browser(cast.ben)
+    for verb in ("hold", "go-earlier", "send-back"):
+        words = re.sub(r"\s+", " ", client.get(f"{LIST}{ramp.pk}/{verb}/act/").content.decode())
+        assert "What the numbers say now" in words and "Thumbs-up rate: −20.0" in words, verb
+        assert ("What the next step still lacks" in words) is (verb == "go-earlier")

@@ -34,7 +34,7 @@ BODY = {"outcome": "won", "lesson": LESSON, "keep": "variant-1", "put_live": "no
 def analysed(one: Experiment, verdict: Verdict, about: str = "") -> None:
     AnalysisSnapshot.objects.create(
         experiment=one, phase=one.phase, as_of=timezone.now(), verdict=verdict, inputs={}, code_version="2",
-        results={"verdict": verdict.value, "about": about},
+        results={"verdict": verdict.value, "about": about, "changes": {}},
     )  # fmt: skip
 
 

@@ -85,6 +85,14 @@ def test_every_sentence_is_translated_and_none_is_guessed() -> None:
     assert not wrong, MEND
 
 
+def test_every_number_has_its_form() -> None:
+    """Where one is missing, readers get English for as many things as it is about."""
+    head = (FOLDER / "django.po").read_text(encoding="utf-8").split("\n\n", 1)[0]
+    forms = int(re.findall(r"nplurals=(\d)", head)[0])
+    wrong = [one.key for one in written() if "msgid_plural" in one.parts and len(one.said) != forms]
+    assert not wrong, MEND
+
+
 def test_both_sides_have_the_same_placeholders() -> None:
     def marks(texts: list[str]) -> set[str]:
         return {mark for text in texts for mark in PLACEHOLDER.findall(text)}

@@ -105,7 +105,7 @@ def test_the_numbers_in_the_drawing_are_the_numbers_in_the_table(name: str) -> N
 @every_chart
 def test_the_description_says_the_numbers(name: str) -> None:
     parts = Parts(CHARTS[name]())
-    newest = [parts.of("td")[-1]] if name == "line" else parts.of("text", "value")
+    newest = [parts.of("td")[-2]] if name == "line" else parts.of("text", "value")
     assert newest and all(number in parts.of("desc")[0] for number in newest)
 
 

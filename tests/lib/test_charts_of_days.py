@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import date, timedelta
 
@@ -60,6 +61,22 @@ def test_the_table_says_every_number_and_what_happened() -> None:
     assert "Lowest: 70.0\u00a0% (8 Nov.); Highest: 90.0\u00a0% (12 Nov.); Newest: 85.0\u00a0% (13 Nov.)." in rated.of(
         "desc"
     )
+
+
+@pytest.mark.parametrize("number", [2, 7, 30, 60])
+def test_numbers_of_crowded_marks_never_lie_on_each_other(number: int) -> None:
+    days = [DAYS[0] + timedelta(days=n) for n in range(60)]
+    marks = {60 * n // number: f"v{n}" for n in range(number)}
+    chart = columns(days, [Series("v1", [5.0] * 60)], marks, title="Calls")
+    for width, font, drawing in zip((640, 340), (16, 15), str(chart).split("</svg>")[:2], strict=True):
+        words = re.findall(r'<text class="tick" x="([\d.]+)" y="12" text-anchor="middle">([\d–]+)</text>', drawing)
+        edges = [(float(x) - len(said) * font * 0.3, float(x) + len(said) * font * 0.3) for x, said in words]
+        assert all(right <= left for (_left, right), (left, _right) in itertools.pairwise(edges))
+        assert all(left >= 0 and right <= width for left, right in edges)
+        named = [int(one) for _x, said in words for one in (said.split("–")[0], said.split("–")[-1])]
+        assert named == sorted(named) and (named[0], named[-1]) == (1, number)
+    cells = Parts(chart).of("td")
+    assert [one for one in cells if ": v" in one] == [f"{n + 1}: v{n}" for n in range(number)]
 
 
 def test_nothing_is_drawn_of_nothing() -> None:

@@ -148,17 +148,21 @@ def compare_experiment(world: World, client: Client, days: Sequence[tuple[date, 
     told = [[one.label, one.text, one.change, one.span, one.limit, one.counted, one.words] for one in guards]
     to.rows("guards", page.table("guards"), told)
     _compare_drawings(page, results, names, own, sums, to)
-    daily = [[fmt_day(at), *(fmt_points(one["change"]) for one in changes.values())] for at, changes in days]
+    daily = [[fmt_day(at), *(cell for one in changes.values() for cell in _with_range(one))] for at, changes in days]
     to.rows("days", page.numbers("Change against the current text, day by day"), daily)
     _compare_trust(page, results, names, own, sums, to)
     compare_charts(page, to)
     _compare_sheet(client, experiment, own, sums, to)
 
 
+def _with_range(change: Any) -> Row:
+    return fmt_points(change["change"]), fmt_range(*(change["range"] or (None, None)), unit="points")
+
+
 def _result(variant: Any, own: list[Answer], sums: recount.Sums) -> Row:
     ratings, ups = sum(one.ratings for one in own), sum(one.ups for one in own)
     said, shown = approval(ups, ratings), sum(one.is_shown for one in own)
-    role = " · current text" if variant.is_control else ""
+    role = " · current text" if variant.is_control and str(variant) != "Current text" else ""
     return [
         f"{variant} v{variant.version.number}{role}", fmt_pct(variant.weight_bp / 10_000), fmt_int(sums["units"]),
         fmt_int(shown), fmt_int(ratings), fmt_int(ups), fmt_int(ratings - ups), fmt_pct(ups / ratings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from django.utils.html import format_html
@@ -16,6 +17,8 @@ from promptlab.lib.charts.timeline import BOTTOM, HEIGHT, LEFT, Series
 from promptlab.lib.formats import fmt_day, fmt_int, fmt_pct, fmt_range
 
 TOP = 22
+LETTER, APART = 0.6, 4
+"""How wide a digit is in parts of the font's size, and how far numbers stay from each other."""
 Marks = Mapping[int, str]
 """Place of a day -> what happened on it, in words."""
 
@@ -42,7 +45,7 @@ def columns(
         x, y = _places(size, len(days), len(series) > 1), scale(0, top, BOTTOM, TOP)
         wide = max(1.0, (x(1) - x(0)) * 0.7)
         parts = [_column(at, series, x(at), wide, y) for at in range(len(days))]
-        return join([_frame(size, days, x, y, 0, top, fmt), *parts, _marks(marks, x), _legend(size, series)])
+        return join([_frame(size, days, x, y, 0, top, fmt), *parts, _marks(size, marks, x), _legend(size, series)])
 
     words = Words(title, _finding(days, totals, fmt), caption)
     return figure(words, (heading or _("Day"), *names, *_last_head(marks)), table, draw, lambda size: HEIGHT)
@@ -69,7 +72,7 @@ def rates(
     def draw(size: Size) -> SafeString:
         x, y = _places(size, len(days), False), scale(low, high, BOTTOM, TOP)
         parts = [_rate(series, at, x(at), y) for at in range(len(days))]
-        return join([_frame(size, days, x, y, low, high, fmt), *parts, _marks(marks, x)])
+        return join([_frame(size, days, x, y, low, high, fmt), *parts, _marks(size, marks, x)])
 
     explained = (
         caption or _("Mark: the value of the day. Line: where the true value most likely is (%(share)s).") % most()
@@ -151,13 +154,55 @@ def _rate(series: Series, at: int, x: float, y: Scale) -> SafeString:
     return join([reach, mark(0, x, y(value), 4)])
 
 
-def _marks(marks: Marks, x: Scale) -> SafeString:
-    """Draw a dashed line for each day on which something happened, with its number above."""
-    numbers = _numbers(marks)
-    return join(
-        join([stroke("zero", x(at), TOP - 6, x(at), BOTTOM), text("tick", x(at), TOP - 10, str(number), "middle")])
-        for at, number in numbers.items()
-    )
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Marks so close that their numbers would lie on each other: the places of the first and last, and their numbers."""
+
+    left: float
+    right: float
+    first: int
+    last: int
+
+    @property
+    def words(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}–{self.last}"
+
+    def reach(self, size: Size) -> tuple[float, float]:
+        """Return where its words begin and end."""
+        middle, half = (self.left + self.right) / 2, len(self.words) * size.font * LETTER / 2
+        return middle - half, middle + half
+
+
+def _grouped(size: Size, places: Sequence[float]) -> list[Group]:
+    """Return the marks at these places, from left to right, those too close to each other as one."""
+    found: list[Group] = []
+    for number, at in enumerate(places, 1):
+        group = Group(at, at, number, number)
+        while found and found[-1].reach(size)[1] + APART > group.reach(size)[0]:
+            before = found.pop()
+            group = Group(before.left, group.right, before.first, group.last)
+        found.append(group)
+    return found
+
+
+def _marks(size: Size, marks: Marks, x: Scale) -> SafeString:
+    """Draw a dashed line for each day on which something happened, with its number above.
+
+    Where they are crowded: a short line for each, whole ones for the first and last, and one number for all of them.
+    """
+    places = [x(at) for at in sorted(marks)]
+    return join(_group(size, one, places[one.first - 1 : one.last]) for one in _grouped(size, places))
+
+
+def _group(size: Size, group: Group, places: Sequence[float]) -> SafeString:
+    head = TOP - 6
+    whole = [stroke("zero", at, head, at, BOTTOM) for at in {group.left: None, group.right: None}]
+    short = [stroke("goal", at, head, at, TOP) for at in places[1:-1]]
+    across = [stroke("goal", group.left, head, group.right, head)] if group.left != group.right else []
+    # Words at an edge are pushed onto the sheet.
+    left, right = group.reach(size)
+    middle = (left + right) / 2 + max(0.0, -left) - max(0.0, right - size.width)
+    return join([*whole, *short, *across, text("tick", middle, TOP - 10, group.words, "middle")])
 
 
 def _legend(size: Size, series: Sequence[Series]) -> SafeString:

@@ -26,6 +26,8 @@ from promptlab.lib.charts.shapes import (
 from promptlab.lib.formats import fmt_int, fmt_ms, fmt_pct, fmt_range
 
 Draw = Callable[[int, float], SafeString]
+WIDEST = 0.64
+"""How wide a letter of a number may be, in parts of the font's size."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,10 @@ def interval(
 
     def draw(size: Size) -> SafeString:
         x = scale(low, high, size.label + 8, size.width - size.value - 16)
-        bottom = len(rows) * size.row + 4
         uprights = [("zero", zero), ("goal", limit)]
-        lines = join(stroke(css, x(at), 0, x(at), bottom) for css, at in uprights if at is not None)
+        lines = join(_upright(size, css, x(at), len(rows)) for css, at in uprights if at is not None)
         marks = _lines(size, [row[:2] for row in table], lambda i, y: _whisker(first + i, rows[i], x, y))
-        return join([_grid(size, x, ticks(low, high), bottom, fmt_tick or fmt), lines, marks])
+        return join([_grid(size, x, ticks(low, high), len(rows), fmt_tick or fmt), lines, marks])
 
     words = Words(
         title or _("Thumbs-up rate with its likely range"),
@@ -148,8 +149,9 @@ def bars(
     table: list[Row] = [(row.name, fmt(row.value), *([fmt(row.upto)] if has_upto else [])) for row in rows]
 
     def draw(size: Size) -> SafeString:
-        x = scale(0, max(*known, 1e-9), size.label, size.width - size.value - 22)
         labels = [(row[0], " / ".join(row[1:])) for row in table]
+        longest = max(len(value) for _name, value in labels) * size.font * WIDEST
+        x = scale(0, max(*known, 1e-9), size.label, size.width - (max(size.value, longest) if size.value else 0) - 22)
         return _lines(size, labels, lambda i, y: _reach(i, rows[i], x, y))
 
     words = Words(
@@ -193,11 +195,18 @@ def _reach(index: int, row: Bar, x: Scale, y: float) -> SafeString:
     return join(parts)
 
 
-def _grid(size: Size, x: Scale, steps: Sequence[float], bottom: float, fmt: Format) -> SafeString:
+def _upright(size: Size, css: str, x: float, rows: int) -> SafeString:
+    """Draw a line through all rows; on a phone only where the drawing is, because names and numbers stand above it."""
+    if size.label:
+        return stroke(css, x, 0, x, rows * size.row + 4)
+    return join(stroke(css, x, (row + 1) * size.row - 30, x, (row + 1) * size.row - 2) for row in range(rows))
+
+
+def _grid(size: Size, x: Scale, steps: Sequence[float], rows: int, fmt: Format) -> SafeString:
     """Draw the upright lines and name as many as fit side by side."""
-    below = bottom + size.font + 4
+    below = rows * size.row + size.font + 8
     room = x(steps[1]) - x(steps[0]) if len(steps) > 1 else size.width
     widest = max((len(fmt(step)) for step in steps), default=0) * size.font * 0.58
     every = max(1, math.ceil(widest / room))
-    lines = [stroke("grid", x(step), 0, x(step), bottom) for step in steps]
+    lines = [_upright(size, "grid", x(step), rows) for step in steps]
     return join([*lines, *(text("tick", x(step), below, fmt(step), "middle") for step in steps[::every])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,9 +28,10 @@ from promptlab.lib.charts.shapes import (
     ticks,
     tint,
 )
-from promptlab.lib.formats import fmt_day, fmt_pct
+from promptlab.lib.formats import fmt_day, fmt_pct, fmt_range
 
 MAX_POINTS = 60
+Bounds = Callable[[float | None, float | None], str]
 LEFT, TOP, BOTTOM, HEIGHT = 62, 10, 220, 252
 
 
@@ -46,6 +47,10 @@ class Series:
     def last(self) -> float | None:
         """Return the newest known value."""
         return next((value for value in reversed(self.values) if value is not None), None)
+
+    def told(self, at: int, fmt: Format, fmt_bounds: Bounds) -> Row:
+        """Return the value at a position in words and, of a series with a band, its range."""
+        return (fmt(self.values[at]), *([fmt_bounds(self.lows[at], self.highs[at])] if self.lows else []))
 
     def band(self) -> list[tuple[int, float, float]]:
         """Return (position, low, high) wherever both edges are known."""
@@ -71,6 +76,7 @@ def line(
     caption: str = "",
     fmt: Format = fmt_pct,
     fmt_tick: Format | None = None,
+    fmt_bounds: Bounds = fmt_range,
     zero: float | None = None,
     moments: Sequence[Moment] = (),
 ) -> SafeString:
@@ -88,7 +94,8 @@ def line(
     low, high = domain([*values, *edges, *([] if zero is None else [zero])])
     first = 0 if zero is None else 1
     days = [label if isinstance(label, str) else fmt_day(label) for label in labels]
-    table: list[Row] = [(day, *(fmt(one.values[i]) for one in series)) for i, day in enumerate(days)]
+    told = ((day, *(one.told(i, fmt, fmt_bounds) for one in series)) for i, day in enumerate(days))
+    table: list[Row] = [(day, *(cell for cells in several for cell in cells)) for day, *several in told]
 
     def draw(size: Size) -> SafeString:
         x = scale(0, max(1, len(days) - 1), LEFT, _right(size))
@@ -105,7 +112,8 @@ def line(
         finding or spoken((one.name, fmt(one.last())) for one in series),
         " ".join([read, *(f"{number}: {one.what}." for number, one in enumerate(moments, 1))]).strip(),
     )
-    heads = (_("Day"), *(one.name for one in series))
+    names = ((one.name, *([_("Likely range")] if one.lows else [])) for one in series)
+    heads = (_("Day"), *(head for both in names for head in both))
     return figure(words, heads, table, draw, lambda size: HEIGHT)
 
 
