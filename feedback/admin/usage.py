@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from feedback import findings
 from feedback.results import READ
+from feedback.usage.asking import Asked
 from feedback.usage.prompt import prompt_usage
 from feedback.usage.sums import Used
 from promptlab.accounts.modeladmin import HouseAdmin, acting
@@ -19,6 +22,8 @@ from prompts.admin.section import section
 from prompts.models import Environment, Prompt
 
 PERIODS = (7, 30, 90)
+NEWEST = 10
+"""So many single calls are shown; the page of all of them has the others."""
 
 
 class PeriodForm(forms.Form):
@@ -49,6 +54,8 @@ class UsagePages(HouseAdmin):
             request,
             "admin/feedback/usage.html",
             days=days,
+            calls_url=f"{reverse('usage:calls', args=[prompt.pk])}?{urlencode({'days': days, 'environment': environment})}",
+            **findings.shown(actor, prompt, Asked(days, environment, prompt_id=prompt.pk), number=NEWEST),
             over_time_url=reverse("usage:prompt", args=[prompt.pk]),
             periods=PERIODS,
             environment=environment,

@@ -56,6 +56,7 @@ def prompt(request: HttpRequest, principal: Principal, pk: int) -> HttpResponse:
         prompt_title=thing.title,
         prompt_url=reverse("admin:prompts_prompt_change", args=[thing.pk]),
         comments_url=f"{reverse('admin:feedback_comment_changelist')}?prompt={thing.name}",
+        calls_url=reverse("usage:calls", args=[thing.pk]) + page.query,
         tiles=cells.tiles(total),
         is_used=bool(total.calls),
         **_shown(asked, here, happened, counts),

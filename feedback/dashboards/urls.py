@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from feedback.dashboards import one, views
+from feedback.dashboards import calls, one, views
 
 app_name = "usage"
 urlpatterns = [
@@ -13,5 +13,7 @@ urlpatterns = [
     path("money/", views.money, name="money"),
     path("unused/", views.unused, name="unused"),
     path("prompts/<int:pk>/", one.prompt, name="prompt"),
+    path("prompts/<int:pk>/calls/", calls.table, name="calls"),
+    path("prompts/<int:pk>/calls.csv", calls.sheet, name="calls-csv"),
     path("export.csv", views.export, name="csv"),
 ]
