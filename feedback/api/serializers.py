@@ -133,6 +133,7 @@ class ErasedOut(serializers.Serializer[Any]):
     messages = serializers.IntegerField()
     ratings = serializers.IntegerField()
     experiment_rows = serializers.IntegerField()
+    kept_answers = serializers.IntegerField()
 
 
 class CountsOut(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,6 +17,7 @@ from promptlab.accounts.access import SYSTEM, Principal, require
 from promptlab.accounts.idempotency import forget
 from promptlab.accounts.models import Team
 from promptlab.audit.recorder import record
+from promptlab.chat.services import kept_answers
 from promptlab.chat.services.purging import purge_unit, said_with
 from promptlab.lib.errors import Invalid
 
@@ -26,18 +27,23 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was erased. `stands_for` is the random name that what is left goes by; nothing leads back from it."""
+    """What was erased. `stands_for` is the random name that what is left goes by; nothing leads back from it.
+
+    `kept_answers`: how many answers of the team's, of whoever, will not be given again.
+    """
 
     stands_for: str
     messages: int
     ratings: int
     experiment_rows: int
+    kept_answers: int = 0
 
 
 def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
     """Erase an end user of a team: texts and comments go, ids become a random name, counts stay. Again finds nothing.
 
-    What they said in an answer that is being written at this moment is left, under the new name. Raises Invalid.
+    What they said in an answer that is being written at this moment is left, under the new name. Raises Invalid, and
+    Unavailable when all is erased but the answers that are kept to be given again: then it has to be done again.
     """
     require(actor, "team.admin", team.pk)
     if not 0 < len(unit_id) <= LONGEST:
@@ -57,7 +63,7 @@ def erase_unit(actor: Principal, team: Team, unit_id: str) -> Erased:
             continue
         if erased.messages or erased.ratings or erased.experiment_rows:
             record(actor, "unit.erased", team, team_id=team.pk, after=asdict(erased))
-    return erased
+    return replace(erased, kept_answers=kept_answers.forget(team.pk))
 
 
 def _erase_about(team_id: int, messages: Sequence[int]) -> None:

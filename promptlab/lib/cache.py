@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 
 from django.conf import settings
@@ -23,6 +25,8 @@ log = get_logger(__name__)
 PURPOSE = "cache"
 MAX_VALUE_BYTES = 256_000
 """Larger values are not kept."""
+SCANNED = 1000
+"""Keys that Redis looks at, and removes, in one go."""
 LEASE_S = 5.0
 """How long others wait for a process that died."""
 FIRST_PAUSE_S = 0.02
@@ -121,6 +125,19 @@ async def keep(place: Place, value: JSONValue, ttl_s: int) -> bool:
     except redis.RedisAway:
         return False
     return True
+
+
+def forget(kind: str, owner: int) -> int:
+    """Remove every value of an owner and return how many there were. Looks at all keys of Redis: for rare occasions.
+
+    What is being made meanwhile may still be kept. Raises RedisAway.
+    """
+    names = re.sub(r"([*?\[\]\\])", r"\\\1", Place(kind, owner, "").name) + "*"
+    client, removed = redis.client(), 0
+    found = redis.attempt(lambda: list(client.scan_iter(match=names, count=SCANNED)))
+    for start in range(0, len(found), SCANNED):
+        removed += redis.attempt(partial(client.unlink, *found[start : start + SCANNED]))
+    return removed
 
 
 async def find_or_lead(place: Place, patience_s: float) -> JSONValue | Lease:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -20,7 +21,9 @@ from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import IdempotentCall
 from promptlab.audit.models import AuditEntry
 from promptlab.chat.models import Conversation, Message
+from promptlab.chat.services import kept_answers
 from promptlab.chat.services.metering import roll_up_messages
+from promptlab.lib import cache, redis
 from prompts.models import SuiteResult
 from tests.support.api import Api
 from tests.support.cast import Cast
@@ -144,3 +147,24 @@ def test_by_command(cast: Cast, answers: list[Message], capsys: pytest.CaptureFi
     assert WHO not in everything()
     with pytest.raises(CommandError, match="no team"):
         call_command("erase_unit", WHO, team="Nobody")
+
+
+def test_without_redis_all_else_is_erased_and_it_has_to_be_done_again(
+    cast: Cast, answers: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(redis.breaker, "_open_until", float("inf"), raising=True)
+        answer = Api(cast.key).post("/units/erase", {"unit_id": WHO})
+    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (503, "unavailable", "5")
+    assert WHO not in everything()
+    assert Api(cast.key).post("/units/erase", {"unit_id": WHO}).json()["messages"] == 0
+
+
+def test_the_team_s_kept_answers_go_and_nobody_else_s(cast: Cast) -> None:
+    kinds = (kept_answers.CACHE_KIND, kept_answers.LAST_KIND)
+    other = cast.team.pk * 10
+    places = [cache.Place(kind, owner, str(n)) for kind in kinds for owner in (cast.team.pk, other) for n in range(3)]
+    for place in places:
+        assert async_to_sync(cache.keep)(place, {"text": SECRET}, 60)
+    assert Api(cast.key).post("/units/erase", {"unit_id": WHO}).json()["kept_answers"] == 6
+    assert [async_to_sync(cache.find)(place) is None for place in places] == [place.owner != other for place in places]

@@ -11,6 +11,7 @@ from typing import Any
 from promptlab import llm
 from promptlab.chat.services.choosing import Chosen
 from promptlab.lib import cache
+from promptlab.lib.errors import Unavailable
 from promptlab.lib.idempotency import fingerprint
 from promptlab.lib.logs import get_logger
 from promptlab.lib.redis import RedisAway
@@ -85,6 +86,18 @@ def given_before(said: Mapping[str, str], latency_ms: int) -> llm.Completion:
         latency_ms=latency_ms,
         first_token_ms=latency_ms,
     )
+
+
+def forget(team_id: int) -> int:
+    """Remove all answers that are kept for a team, and return how many. They name nobody, but their words may.
+
+    Raises Unavailable without Redis, where they may still lie.
+    """
+    try:
+        return sum(cache.forget(kind, team_id) for kind in (CACHE_KIND, LAST_KIND))
+    except RedisAway as error:
+        detail = "Answers that are kept to be given again cannot be reached. Send this again in a moment."
+        raise Unavailable(detail, retry_after_s=5) from error
 
 
 def place_of(kind: str, team_id: int, request: llm.CompletionRequest, chosen: Chosen) -> cache.Place:

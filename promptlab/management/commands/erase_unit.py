@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from feedback.services.erasing import erase_unit
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
+from promptlab.lib.errors import DomainError
 
 
 class Command(BaseCommand):
@@ -25,7 +26,11 @@ class Command(BaseCommand):
         found = Team.objects.filter(name=team).first()
         if found is None:
             raise CommandError(f"There is no team named {team}.")
-        erased = erase_unit(SYSTEM, found, unit_id)
+        try:
+            erased = erase_unit(SYSTEM, found, unit_id)
+        except DomainError as error:
+            raise CommandError(error.detail) from error
         self.stdout.write(
-            f"Erased: {erased.messages} messages, {erased.ratings} ratings, {erased.experiment_rows} rows of experiments."
+            f"Erased: {erased.messages} messages, {erased.ratings} ratings, {erased.experiment_rows} rows of experiments, "
+            f"{erased.kept_answers} answers kept to be given again."
         )
