@@ -3,7 +3,8 @@
 
 `python tests/stores.py -- python bench/recount.py` on PostgreSQL. Answers and ratings of ten days are written, day by day,
 and added up and analysed as they come; then each number, range and sentence of the pages about the experiment, the launch,
-use and money is compared with a count of the raw rows. See bench/README.md.
+use, what changed, money and budgets, and of `GET /usage` and `GET /experiments/{key}/results`, is compared with a count of
+the raw rows. See bench/README.md.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from promptlab.accounts.access import SYSTEM, Role  # noqa: E402
 from promptlab.chat.models import Message  # noqa: E402
 from tests.support.eventful import World, make_world  # noqa: E402
 from tests.support.figures import Figures, changes_now, compare_experiment, compare_launch, compare_use  # noqa: E402
+from tests.support.figures_of_change import compare_api, compare_budgets, compare_changes  # noqa: E402
 from tests.support.make import make_user  # noqa: E402
 
 
@@ -67,6 +69,9 @@ def main() -> None:
     compare_experiment(world, client, days, found)
     compare_launch(world, client, found)
     compare_use(world, client, found)
+    compare_changes(client, found)
+    compare_api(world, found)
+    compare_budgets(world, client, found)
     print(f"{found.compared:,} figures compared in {time.monotonic() - began:.0f} s, {len(found.differences)} differ")
     print(*found.differences[:20], sep="\n")
     sys.exit(1 if found.differences else 0)

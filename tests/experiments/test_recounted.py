@@ -11,6 +11,7 @@ from tests.experiments.test_dashboard import browser
 from tests.support.cast import Cast
 from tests.support.eventful import World, make_world
 from tests.support.figures import Figures, changes_now, compare_experiment, compare_launch, compare_use
+from tests.support.figures_of_change import compare_api, compare_budgets, compare_changes
 
 EVENTS = 3_000
 
@@ -27,5 +28,8 @@ def test_every_figure_is_what_the_events_say(cast: Cast) -> None:
     compare_experiment(world, client, days, found)
     compare_launch(world, client, found)
     compare_use(world, client, found)
+    compare_changes(client, found)
+    compare_api(world, found)
+    compare_budgets(world, browser(cast.cleo), found)
     assert found.differences == []
-    assert found.compared > 700
+    assert found.compared > 1_800
