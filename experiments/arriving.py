@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from promptlab.lib.formats import fmt_int, fmt_ms
 from prompts import convergence
@@ -41,6 +42,9 @@ def _told(found: Convergence) -> Arrival:
     if found.last_s is None:
         return Arrival("ok", _("The last change is served everywhere: by all %(all)s processes.") % facts)
     facts["time"] = fmt_ms(1000 * found.last_s)
-    return Arrival(
-        "ok", _("The last change is served everywhere: all %(all)s processes had it after %(time)s.") % facts
+    told = ngettext(
+        "The last change is served everywhere: the one process had it after %(time)s.",
+        "The last change is served everywhere: all %(all)s processes had it after %(time)s.",
+        found.processes,
     )
+    return Arrival("ok", told % facts)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Count, Max, Sum, prefetch_related_objects
+from django.db.models import Count, Max, OuterRef, Subquery, Sum, prefetch_related_objects
 from django.db.models.fields.json import KeyTransform
 from django.db.models.functions import TruncDate
 from django.utils import timezone
@@ -132,12 +132,13 @@ class ExperimentResults:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One line of the list of experiments."""
+    """One line of the list of experiments. `verdict`: of its newest analysis, "" before the first."""
 
     experiment: Experiment
     variants: int
     shown: int
     rated: int
+    verdict: str = ""
 
 
 def results(experiment: Experiment) -> ExperimentResults:
@@ -183,14 +184,16 @@ def history(experiment: Experiment) -> list[Day]:
 
 def overview(principal: Principal) -> list[Overview]:
     """Return every experiment the principal may see, newest first, with its counts so far: two queries."""
-    rows = Experiment.objects.visible_to(principal, "experiment.read").select_related("prompt", "environment")
-    experiments = list(rows.annotate(variant_count=Count("variants")).order_by("-id"))
+    rows = Experiment.objects.visible_to(principal, "experiment.read").select_related("prompt", "environment", "owner")
+    newest = AnalysisSnapshot.objects.filter(experiment=OuterRef("pk"), phase=OuterRef("phase")).order_by("-as_of")
+    counted = rows.annotate(variant_count=Count("variants"), verdict=Subquery(newest.values("verdict")[:1]))
+    experiments = list(counted.order_by("-id"))
     cells = HourRollup.objects.filter(experiment__in=[one.pk for one in experiments]).values("experiment_id", "phase")
     found = {(s["experiment_id"], s["phase"]): s for s in cells.annotate(n_shown=Sum("shown"), n_rated=Sum("ratings"))}
     lines = []
     for one in experiments:
         sums = found.get((one.pk, one.phase), {"n_shown": 0, "n_rated": 0})
-        lines.append(Overview(one, one.variant_count, int(sums["n_shown"]), int(sums["n_rated"])))
+        lines.append(Overview(one, one.variant_count, int(sums["n_shown"]), int(sums["n_rated"]), one.verdict or ""))
     return lines
 
 

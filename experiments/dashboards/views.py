@@ -197,6 +197,7 @@ def _newest(experiment: Experiment) -> AnalysisSnapshot:
 def _line(one: Overview, principal: Principal) -> dict[str, Any]:
     experiment = one.experiment
     url = reverse("dashboards:experiment", args=[experiment.key])
+    said = words.in_short(experiment, one.verdict)
     return {
         "title": experiment.title,
         "key": experiment.key,
@@ -206,6 +207,9 @@ def _line(one: Overview, principal: Principal) -> dict[str, Any]:
         "prompt": experiment.prompt.title,
         "environment": str(experiment.environment),
         "variants": one.variants,
+        "verdict_kind": said[0],
+        "verdict": said[1],
+        "owner": str(experiment.owner or ""),
         "shown": one.shown,
         "rated": one.rated,
         "started_at": experiment.started_at,

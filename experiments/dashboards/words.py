@@ -68,6 +68,27 @@ SPOKEN_OF = (Verdict.WORSE, Verdict.AHEAD, Verdict.OVERDUE, Verdict.NO_DIFFERENC
 """Verdicts under which the comparison is shown; under the others there are only counts."""
 
 
+IN_SHORT = {
+    Verdict.NO_DATA: ("warn", gettext_lazy("Nobody has seen it.")),
+    Verdict.DO_NOT_TRUST: ("bad", gettext_lazy("Do not trust")),
+    Verdict.WORSE: ("bad", gettext_lazy("A text is worse")),
+    Verdict.TOO_EARLY: ("info", gettext_lazy("Too early")),
+    Verdict.AHEAD: ("ok", gettext_lazy("A text is better")),
+    Verdict.NO_DIFFERENCE: ("neutral", gettext_lazy("No real difference.")),
+    Verdict.OVERDUE: ("warn", gettext_lazy("The planned end has passed.")),
+    Verdict.KEEP_GOING: ("info", gettext_lazy("Keep it running")),
+}
+"""What a line of the list says of an experiment that runs: ground and words of a badge."""
+
+
+def in_short(experiment: Experiment, verdict: str) -> tuple[str, str]:
+    """Return ground and words of the badge in the list; no words where there is nothing to say."""
+    if experiment.concluded_at is not None:
+        return "neutral", str(experiment.get_outcome_display())
+    kind, said = IN_SHORT.get(Verdict(verdict), ("", "")) if verdict and experiment.is_serving else ("", "")
+    return kind, str(said)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the page says first: one heading, why, what to do next. `kind`: ok, info, warn, bad or neutral."""

@@ -79,6 +79,29 @@ def test_a_text_that_is_worse_in_more_than_one_way_says_how(cast: Cast) -> None:
     assert "Yes: nothing speaks against these numbers." in words
 
 
+@pytest.mark.parametrize(
+    ("verdict", "heading", "next_step"),
+    [
+        ("overdue", "The planned end has passed.", "Decide which text stays: the numbers alone do not."),
+        ("no_data", "Nobody has seen it.", "Check that apps fetch this prompt."),
+    ],
+)
+def test_rarer_verdicts_have_their_words(cast: Cast, verdict: str, heading: str, next_step: str) -> None:
+    experiment = told(cast.team, "clear-win")
+    kept = AnalysisSnapshot.objects.newest_of(experiment.pk, 1)[0]
+    AnalysisSnapshot.objects.filter(pk=kept.pk).update(verdict=verdict, results={**kept.results, "verdict": verdict})
+    words = see(cast.vic, page_of("clear-win"))
+    assert heading in words and f"Next: {next_step}" in words
+    assert heading in see(cast.vic, "/dashboards/experiments/")
+
+
+def test_the_list_says_in_short_what_the_numbers_say(cast: Cast) -> None:
+    for key in ("clear-win", "clear-loss", "broken-split"):
+        told(cast.team, key)
+    words = see(cast.vic, "/dashboards/experiments/")
+    assert "A text is better" in words and "A text is worse" in words and "Do not trust" in words
+
+
 def test_counts_that_say_little_are_marked(cast: Cast) -> None:
     told(cast.team, "too-early")
     words = see(cast.vic, page_of("too-early"))
