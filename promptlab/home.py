@@ -141,7 +141,7 @@ def _killed(experiments: list[Overview]) -> list[dict[str, Any]]:
         if experiment.state != Experiment.State.KILLED or experiment.ended_at is None or experiment.ended_at < since:
             continue
         words = gettext("%(title)s was stopped at once.") % {"title": experiment.title}
-        why = f" “{experiment.end_note}”" if experiment.end_note else ""
+        why = f" “{gettext(experiment.end_note)}”" if experiment.end_note else ""
         url = reverse("admin:experiments_experiment_change", args=[experiment.pk])
         found.append({"sentence": words + why, "url": url, "kind": "bad"})
     return found

@@ -39,6 +39,7 @@ def variant_row(variant: Variant, control: Variant | None = None) -> dict[str, A
         "name": str(variant),
         "key": variant.key,
         "is_control": variant.is_control,
+        "is_named_so": str(variant) == gettext("Current text"),
         "share": share(variant.weight_bp),
         "version": f"v{number}",
         "note": "; ".join(filter(None, [variant.version.message, settings_of(variant)])),

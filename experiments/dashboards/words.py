@@ -253,7 +253,7 @@ def _ended(found: ExperimentResults, note: str) -> str:
         ended = _("Stopped at once. Everybody gets the live text.")
     else:
         ended = _("Ended after %(time)s.") % {"time": _ran_for(found)}
-    return f"{ended} {_('Reason: %(note)s') % {'note': note}}" if note else ended
+    return f"{ended} {_('Reason: %(note)s') % {'note': _(note)}}" if note else ended
 
 
 def log_sentence(entry: AuditEntry) -> str:

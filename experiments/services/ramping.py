@@ -27,7 +27,7 @@ from experiments.errors import (
 from experiments.models import Experiment, Ramp, RampDecision, Stage
 from experiments.services import analysis, lifecycle, ramp_records
 from experiments.services.lifecycle import NewVariant
-from experiments.services.ramp_ends import end_experiment
+from experiments.services.ramp_ends import SENT_BACK, end_experiment
 from experiments.services.ramp_records import Kind, treatment_of
 from experiments.services.ramp_rules import Act, Facts, Json, Reason, Step, next_step
 from experiments.services.ramp_stages import DEFAULT_STAGES, check_stages
@@ -291,7 +291,9 @@ def _advance(actor: Principal, ramp: Ramp, done: Done) -> RampDecision:
 
 def _send_back(actor: Principal, ramp: Ramp, done: Done) -> RampDecision:
     """End the experiment at once, so that everybody gets what was live all the time."""
-    lifecycle.set_state(ramp.experiment, Experiment.State.KILLED, done.note or f"Sent back: {done.rule}")
+    lifecycle.set_state(
+        ramp.experiment, Experiment.State.KILLED, done.note or SENT_BACK.get(done.rule, SENT_BACK[Reason.BY_HAND])
+    )
     return _write(actor, ramp, done)
 
 

@@ -139,3 +139,13 @@ def test_the_page_before_an_act_shows_the_numbers_it_rests_on(cast: Cast, ramp: 
         words = re.sub(r"\s+", " ", client.get(f"{LIST}{ramp.pk}/{verb}/act/").content.decode())
         assert "What the numbers say now" in words and "Thumbs-up rate: −20.0" in words, verb
         assert ("What the next step still lacks" in words) is (verb == "go-earlier")
+
+
+def test_why_everyone_was_sent_back_is_said_in_words_and_in_ones_language(cast: Cast, ramp: Ramp) -> None:
+    feed(ramp, "live", 150, ups=110, ratings=120)
+    feed(ramp, "new", 150, ups=40, ratings=120)
+    ramping.tick(ramp.pk)
+    client, address = browser(cast.ben), f"/dashboards/experiments/{ramp.experiment.key}/"
+    assert "Reason: Sent back: users like it less, proven." in client.get(address).content.decode()
+    told = client.get(address, headers={"accept-language": "es"}).content.decode()
+    assert "Devuelto: está demostrado que gusta menos." in told
