@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,8 +95,8 @@ def line(
     low, high = domain([*values, *edges, *([] if zero is None else [zero])])
     first = 0 if zero is None else 1
     days = [label if isinstance(label, str) else fmt_day(label) for label in labels]
-    told = ((day, *(one.told(i, fmt, fmt_bounds) for one in series)) for i, day in enumerate(days))
-    table: list[Row] = [(day, *(cell for cells in several for cell in cells)) for day, *several in told]
+    told = [[one.told(i, fmt, fmt_bounds) for one in series] for i in range(len(days))]
+    table: list[Row] = [(day, *itertools.chain(*cells)) for day, cells in zip(days, told, strict=True)]
 
     def draw(size: Size) -> SafeString:
         x = scale(0, max(1, len(days) - 1), LEFT, _right(size))
