@@ -192,9 +192,9 @@ def _own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cast(db: None) -> object:
     """Everybody, in team Acme; see `support.cast`."""
-    from tests.support.cast import make_cast
+    from tests.support.cast import the_cast
 
-    return make_cast()
+    return the_cast()
 
 
 @pytest.fixture

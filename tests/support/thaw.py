@@ -18,13 +18,13 @@ KEPT = frozenset({"django_content_type", "auth_permission"})
 
 def empty_tables() -> None:
     """Remove what a test committed. Every foreign key is checked at the commit only, so the order is free."""
-    filled = _filled()
+    filled = filled_tables()
     with thawed(filled), transaction.atomic(), connection.cursor() as cursor:
         for table in filled:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
 
 
-def _filled() -> list[str]:
+def filled_tables() -> list[str]:
     """Return the tables that have rows, with one question: most have none."""
     tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
     asked = [
