@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -20,8 +22,8 @@ from experiments.services.concluding import Conclusion
 from experiments.stats.proportion import approval
 from promptlab.lib.formats import fmt_chance, fmt_int, fmt_pct, fmt_points, fmt_range
 from tests.experiments.test_dashboard import browser, see
-from tests.support.cast import Cast
-from tests.support.prepared import STORIES, Story, make_story
+from tests.support.cast import Cast, make_cast
+from tests.support.prepared import STORIES, Story, make_stories
 
 FIRST_WORDS = {
     "clear-win": "“Steps first” is better.",
@@ -31,7 +33,6 @@ FIRST_WORDS = {
     "broken-split": "Do not trust these numbers yet.",
     "raters-differ": "Keep it running: nothing is proven yet.",
 }
-BY_KEY = {story.key: story for story in STORIES}
 
 
 def page_of(key: str) -> str:
@@ -43,13 +44,28 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def told(team: Any, key: str) -> Experiment:
-    return make_story(team, BY_KEY[key])
+@pytest.fixture(scope="module")
+def everybody(django_db_setup: None, django_db_blocker: Any) -> Iterator[Cast]:
+    """The cast with the six experiments, made once: what a test changes is taken back after it."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        cast = make_cast()
+        make_stories(cast.team)
+        yield cast
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def cast(everybody: Cast, db: None) -> Cast:
+    return deepcopy(everybody)
+
+
+def told(key: str) -> Experiment:
+    return Experiment.objects.get(key=key)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.key)
 def test_a_stranger_reads_what_is_so_and_what_to_do(cast: Cast, story: Story) -> None:
-    experiment = make_story(cast.team, story)
+    experiment = told(story.key)
     assert AnalysisSnapshot.objects.newest_of(experiment.pk, 1)[0].verdict == story.verdict
     words = see(cast.vic, page_of(story.key))
     assert FIRST_WORDS[story.key] in words
@@ -60,12 +76,12 @@ def test_a_stranger_reads_what_is_so_and_what_to_do(cast: Cast, story: Story) ->
 
 
 def test_each_trouble_is_named_with_its_causes(cast: Cast) -> None:
-    told(cast.team, "broken-split")
+    told("broken-split")
     words = see(cast.vic, page_of("broken-split"))
     assert "Wrong" in words and "planned 50.0 %" in words and "robots" in words
     assert "Can we trust it? No. See: Traffic split." in words and "Results Do not trust" in words
     assert "would be seen by now" not in words
-    told(cast.team, "raters-differ")
+    told("raters-differ")
     words = see(cast.vic, page_of("raters-differ"))
     assert "They differ" in words and "With care. See: Raters." in words
     standing = words[: words.index("Can we trust it?")]
@@ -73,7 +89,7 @@ def test_each_trouble_is_named_with_its_causes(cast: Cast) -> None:
 
 
 def test_a_text_that_is_worse_in_more_than_one_way_says_how(cast: Cast) -> None:
-    told(cast.team, "clear-loss")
+    told("clear-loss")
     words = see(cast.vic, page_of("clear-loss"))
     assert "Over its limit: Wait +41.4 % (+10.0 %)." in words
     assert "Yes: nothing speaks against these numbers." in words
@@ -87,7 +103,7 @@ def test_a_text_that_is_worse_in_more_than_one_way_says_how(cast: Cast) -> None:
     ],
 )
 def test_rarer_verdicts_have_their_words(cast: Cast, verdict: str, heading: str, next_step: str) -> None:
-    experiment = told(cast.team, "clear-win")
+    experiment = told("clear-win")
     kept = AnalysisSnapshot.objects.newest_of(experiment.pk, 1)[0]
     AnalysisSnapshot.objects.filter(pk=kept.pk).update(verdict=verdict, results={**kept.results, "verdict": verdict})
     words = see(cast.vic, page_of("clear-win"))
@@ -96,21 +112,19 @@ def test_rarer_verdicts_have_their_words(cast: Cast, verdict: str, heading: str,
 
 
 def test_the_list_says_in_short_what_the_numbers_say(cast: Cast) -> None:
-    for key in ("clear-win", "clear-loss", "broken-split"):
-        told(cast.team, key)
     words = see(cast.vic, "/dashboards/experiments/")
     assert "A text is better" in words and "A text is worse" in words and "Do not trust" in words
 
 
 def test_counts_that_say_little_are_marked(cast: Cast) -> None:
-    told(cast.team, "too-early")
+    told("too-early")
     words = see(cast.vic, page_of("too-early"))
     assert "Results Too early" in words and "Not known yet: Traffic split, Raters." in words
 
 
 def test_every_count_equals_a_recount_of_the_units(cast: Cast) -> None:
     """Units are the rows that hold what each person did; the page reads hourly sums and the stored analysis."""
-    experiment = told(cast.team, "clear-win")
+    experiment = told("clear-win")
     words = see(cast.vic, page_of("clear-win"))
     units = ExperimentUnit.objects.filter(experiment=experiment, is_multiple=False)
     rows = {
@@ -136,7 +150,7 @@ def test_every_count_equals_a_recount_of_the_units(cast: Cast) -> None:
 
 
 def test_every_other_number_is_the_stored_analysis_computed_again(cast: Cast) -> None:
-    experiment = told(cast.team, "clear-win")
+    experiment = told("clear-win")
     kept = AnalysisSnapshot.objects.newest_of(experiment.pk, 1)[0]
     assert analysis.computed(kept.inputs) == kept.results
     words = see(cast.vic, page_of("clear-win"))
@@ -155,7 +169,7 @@ def test_every_other_number_is_the_stored_analysis_computed_again(cast: Cast) ->
 
 
 def test_charts_say_what_their_tables_say(cast: Cast) -> None:
-    told(cast.team, "clear-win")
+    told("clear-win")
     source = browser(cast.vic).get(page_of("clear-win")).content.decode()
     figures = re.findall(r'<figure class="chart">.*?</figure>', source, re.S)
     assert len(figures) == 5
@@ -170,7 +184,7 @@ def test_charts_say_what_their_tables_say(cast: Cast) -> None:
 
 
 def test_the_days_are_drawn_with_what_happened(cast: Cast) -> None:
-    experiment = told(cast.team, "clear-win")
+    experiment = told("clear-win")
     lifecycle.pause(cast.principal(cast.ben), experiment)
     lifecycle.resume(cast.principal(cast.ben), experiment)
     words = see(cast.vic, page_of("clear-win"))
@@ -179,7 +193,7 @@ def test_the_days_are_drawn_with_what_happened(cast: Cast) -> None:
 
 
 def test_new_events_that_nobody_analyses_are_stale(cast: Cast) -> None:
-    experiment = told(cast.team, "raters-differ")
+    experiment = told("raters-differ")
     assert "Stale" not in see(cast.vic, page_of("raters-differ"))
     AnalysisSnapshot.objects.filter(experiment=experiment).update(as_of=timezone.now() - timedelta(minutes=40))
     assert "Stale" not in see(cast.vic, page_of("raters-differ"))
@@ -188,13 +202,13 @@ def test_new_events_that_nobody_analyses_are_stale(cast: Cast) -> None:
 
 
 def test_an_experiment_that_no_worker_looked_at_says_so(cast: Cast) -> None:
-    experiment = told(cast.team, "too-early")
+    experiment = told("too-early")
     AnalysisSnapshot.objects.filter(experiment=experiment).delete()
     assert "Is a worker running?" in see(cast.vic, page_of("too-early"))
 
 
 def test_inputs_can_be_taken_away(cast: Cast) -> None:
-    experiment = told(cast.team, "no-difference")
+    experiment = told("no-difference")
     kept = AnalysisSnapshot.objects.newest_of(experiment.pk, 1)[0]
     client = browser(cast.vic)
     answer = client.get(f"{page_of('no-difference')}inputs.json")
@@ -208,7 +222,7 @@ def test_inputs_can_be_taken_away(cast: Cast) -> None:
 
 @pytest.mark.parametrize("path", ["inputs.json", "sums.csv"])
 def test_inputs_are_for_those_who_see_the_experiment(cast: Cast, path: str) -> None:
-    told(cast.team, "too-early")
+    told("too-early")
     address = f"{page_of('too-early')}{path}"
     assert browser(cast.zoe).get(address).status_code == 404
     assert browser(None).get(address).status_code == 302
@@ -217,7 +231,7 @@ def test_inputs_are_for_those_who_see_the_experiment(cast: Cast, path: str) -> N
 
 
 def test_every_number_leads_to_its_line_of_the_method(cast: Cast) -> None:
-    told(cast.team, "clear-win")
+    told("clear-win")
     source = browser(cast.vic).get(page_of("clear-win")).content.decode()
     anchors = set(re.findall(r'href="/dashboards/statistics/#([a-z-]+)"', source))
     method = Client().get("/dashboards/statistics/").content.decode()
@@ -226,7 +240,7 @@ def test_every_number_leads_to_its_line_of_the_method(cast: Cast) -> None:
 
 
 def test_stopping_takes_two_clicks_and_the_page_says_how_far_it_came(cast: Cast) -> None:
-    told(cast.team, "clear-loss")
+    told("clear-loss")
     client = browser(cast.ben)
     page = client.get(page_of("clear-loss"))
     stop = next(action["url"] for action in page.context["actions"] if action["label"] == "Stop now")
@@ -239,7 +253,7 @@ def test_stopping_takes_two_clicks_and_the_page_says_how_far_it_came(cast: Cast)
 
 
 def test_a_page_with_everything_takes_twelve_statements(cast: Cast, django_assert_max_num_queries: Any) -> None:
-    told(cast.team, "clear-win")
+    told("clear-win")
     client = browser(cast.vic)
     client.get(page_of("clear-win"))
     with django_assert_max_num_queries(12):
@@ -251,7 +265,7 @@ def test_a_page_with_everything_takes_twelve_statements(cast: Cast, django_asser
 @pytest.mark.postgres
 def test_no_table_of_events_is_scanned(cast: Cast) -> None:
     """Every statement of the page has an index for each table of events, also where there are few rows."""
-    told(cast.team, "clear-win")
+    told("clear-win")
     client = browser(cast.vic)
     with CaptureQueriesContext(connection) as statements:
         assert client.get(page_of("clear-win")).status_code == 200
@@ -268,7 +282,7 @@ def test_no_table_of_events_is_scanned(cast: Cast) -> None:
 
 
 def test_what_was_decided_stands_first(cast: Cast) -> None:
-    experiment = told(cast.team, "clear-win")
+    experiment = told("clear-win")
     lesson = "People want the steps before the reasons."
     concluding.conclude(cast.principal(cast.ben), experiment, Conclusion("won", lesson, "variant-1"))
     words = see(cast.vic, page_of("clear-win"))
@@ -278,7 +292,7 @@ def test_what_was_decided_stands_first(cast: Cast) -> None:
 
 
 def test_where_nothing_differs_the_price_and_the_wait_of_each_text_are_told(cast: Cast) -> None:
-    told(cast.team, "no-difference")
+    told("no-difference")
     words = see(cast.vic, page_of("no-difference"))
     rows = re.search(r"Take the cheaper or the faster text. (.*?)\. Updated", words)
     assert rows is not None
