@@ -36,14 +36,14 @@ def demo(db: None, monkeypatch: pytest.MonkeyPatch) -> Team:
     return team
 
 
-def walk(client: Client, starts: list[str]) -> dict[str, str]:
+def walk(client: Client, starts: list[str], per_name: int = PER_NAME) -> dict[str, str]:
     """Open pages as links lead from one to the next and return their HTML. Everything that is linked must open."""
     waiting, pages = deque(starts), {}
     opened: Counter[str] = Counter()
     while waiting:
         url = waiting.popleft()
         name = kind_of(url)
-        if url in pages or opened[name] >= PER_NAME or url.endswith(".csv"):
+        if url in pages or opened[name] >= per_name or url.endswith(".csv"):
             continue
         opened[name] += 1
         answer = client.get(url, follow=True)
@@ -93,6 +93,7 @@ def test_nobody_is_led_to_a_page_that_refuses_them(demo: Team) -> None:
     for username in ("ana", "ben", "chloe", "vic"):
         client = Client()
         client.force_login(User.objects.get(username=username))
-        pages = walk(client, ["/admin/"])
+        # By role the pages of a kind differ more than by row.
+        pages = walk(client, ["/admin/"], per_name=2)
         assert len(pages) > 30, username
         assert [wrong for url, html in pages.items() if html for wrong in complaints(url, html)] == []
