@@ -32,7 +32,7 @@ class FurnishedServer(LiveServer):
     told: dict[str, Any]
 
     def __init__(self, var: Path, model: str) -> None:
-        super().__init__(var, with_worker=False)
+        super().__init__(var, with_worker=False, with_people=False)
         self.model = model
         self.env["LLM_ALLOWED_PRIVATE"] = "127.0.0.1"
 

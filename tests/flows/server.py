@@ -27,11 +27,16 @@ def free_port() -> int:
 
 
 class LiveServer:
-    """Processes over one database and one Redis. `base` is the address."""
+    """Processes over one database and one Redis. `base` is the address.
 
-    def __init__(self, var: Path, *, redis_url: str = "", with_worker: bool = True) -> None:
+    With people there are Cleo and her team Acme, and `key` may do everything in it.
+    """
+
+    def __init__(self, var: Path, *, redis_url: str = "", with_worker: bool = True, with_people: bool = True) -> None:
         self.var = var
         self.with_worker = with_worker
+        self.with_people = with_people
+        self.key = ""
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -43,6 +48,8 @@ class LiveServer:
 
     def __enter__(self) -> LiveServer:
         self._stores()
+        if self.with_people:
+            self.key = template.key_of_people()
         (self.var / "static").symlink_to(template.static_files(), target_is_directory=True)
         self.start_web()
         if self.with_worker:
@@ -60,9 +67,10 @@ class LiveServer:
             self._undo.enter_context(self._database())
         else:
             self.env.pop("DATABASE_URL", None)
-            template.copy_sqlite(self.var / "promptlab.sqlite3")
+            put = template.peopled_sqlite if self.with_people else template.copy_sqlite
+            put(self.var / "promptlab.sqlite3")
         self.env["REDIS_PREFIX"] = f"flow{self.port}"
-        self.env["SECRET_KEY"] = "a secret of this test alone, long enough to pass the checks"
+        self.env["SECRET_KEY"] = template.SECRET
         if not self.env.get("REDIS_URL"):
             from promptlab.management.local_valkey import LocalValkey
 
@@ -78,8 +86,9 @@ class LiveServer:
 
         url = self.env["DATABASE_URL"]
         name = f"promptlab_flow_{self.port}"
+        original = template.peopled_postgres() if self.with_people else template.postgres_template()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.postgres_template()}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{original}"')
         self.env["DATABASE_URL"] = url.rsplit("/", 1)[0] + f"/{name}"
         try:
             yield
@@ -119,7 +128,8 @@ class LiveServer:
         patience = ["--timeout-graceful-shutdown", str(patience_s)]
         self._start(name, "uvicorn", "promptlab.asgi:application", *patience, *options)
         url = f"http://127.0.0.1:{port}/readyz"
-        self.wait_until(lambda: httpx.get(url, timeout=2).status_code == 200, f"{name} did not start")
+        with httpx.Client(timeout=2) as client:
+            self.wait_until(lambda: client.get(url).status_code == 200, f"{name} did not start")
 
     def start_worker(self) -> None:
         """Start a worker with the clock inside."""

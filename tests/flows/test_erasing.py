@@ -44,7 +44,7 @@ EXPORTS = [f"/{what}/export?format={form}" for what in ("conversations", "feedba
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LiveServer]:
-    running = LiveServer(tmp_path)
+    running = LiveServer(tmp_path, with_people=False)
     running.env["LOG_LEVEL"] = "DEBUG"
     with running:
         yield running

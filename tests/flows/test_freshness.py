@@ -14,7 +14,6 @@ import redis
 
 from promptlab.management.local_valkey import LocalValkey
 from tests.flows.server import LiveServer
-from tests.flows.test_main_path import PEOPLE
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(240)]
 PROCESSES = 4
@@ -26,10 +25,8 @@ class Fleet:
     """Web processes of one installation; each is called for itself."""
 
     def __init__(self, server: LiveServer) -> None:
-        server.python(PEOPLE)
         ports = [server.port, *(server.start_another_web() for _ in range(PROCESSES - 1))]
-        options = ["--team", "Acme", "--name", "fleet", "--scopes", "admin,read", "--calls-per-hour", "100000"]
-        headers = {"X-API-Key": server.manage("issue_key", *options)}
+        headers = {"X-API-Key": server.key}
         self.server = server
         self.webs = [httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) for port in ports]
         self.moved = 0

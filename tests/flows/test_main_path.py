@@ -21,27 +21,24 @@ from tests.flows.server import LiveServer
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(300)]
 USERS = 200
+OPEN = """
+from feedback.models import Feedback
+from promptlab.chat.models import Message
+print(Message.objects.filter(state="streaming").count(), Feedback.objects.filter(rolled_up_at=None).count())
+"""
 FIRST = "Answer {{customer_name}} politely: {{question}}"
 SECOND = "Answer {{customer_name}} politely and briefly: {{question}}"
-
-PEOPLE = """
-from promptlab.accounts import services
-from promptlab.accounts.access import SYSTEM
-from promptlab.accounts.models import User
-team = services.create_team(SYSTEM, "Acme")
-user = User.objects.create_user("cleo", password="a long secret")
-services.add_member(SYSTEM, team, user, "administrator")
-"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with LiveServer(tmp_path_factory.mktemp("f")) as running:
-        running.python(PEOPLE)
         yield running
 
 
-def issue_key(server: LiveServer) -> str:
+@pytest.fixture(scope="module")
+def key(server: LiveServer) -> str:
+    """A key as operators make them."""
     scopes = "read,write,deploy,chat,feedback"
     options = ["--team", "Acme", "--name", "flow", "--scopes", scopes, "--calls-per-hour", "100000"]
     key = server.manage("issue_key", *options)
@@ -70,8 +67,7 @@ def variant_rows(client: httpx.Client, experiment: str) -> dict[str, dict[str, A
     return {row["variant"]: row for row in found["variants"]}
 
 
-def test_from_the_first_word_to_the_kill_switch(server: LiveServer) -> None:
-    key = issue_key(server)
+def test_from_the_first_word_to_the_kill_switch(server: LiveServer, key: str) -> None:
     editor = sign_in(server)
 
     # Write: a prompt with two versions, through the forms.
@@ -158,8 +154,7 @@ def all_control(client: httpx.Client) -> bool:
     return all(stream(client, {**body, "user": f"user-{n}"})[1]["version"] == 1 for n in range(20))
 
 
-def test_a_page_loads_while_eight_streams_run(server: LiveServer) -> None:
-    key = issue_key(server)
+def test_a_page_loads_while_eight_streams_run(server: LiveServer, key: str) -> None:
     editor = sign_in(server)
     client = httpx.Client(base_url=server.base, headers={"X-API-Key": key}, timeout=60)
     started, answers = threading.Barrier(9), []
@@ -182,8 +177,7 @@ def test_a_page_loads_while_eight_streams_run(server: LiveServer) -> None:
     assert len(answers) == 8 and all(answer["done"] for answer in answers)
 
 
-def test_nothing_is_lost_when_web_and_worker_are_killed(server: LiveServer) -> None:
-    key = issue_key(server)
+def test_nothing_is_lost_when_web_and_worker_are_killed(server: LiveServer, key: str) -> None:
     client = httpx.Client(base_url=server.base, headers={"X-API-Key": key}, timeout=60)
     see_to_the_prompt(client)
     before = client.get("/feedback/stats").json()["totals"]
@@ -206,10 +200,9 @@ def test_nothing_is_lost_when_web_and_worker_are_killed(server: LiveServer) -> N
 
     # A worker that begins beside others on a busy machine takes its time; the sweep comes after its first beat.
     server.wait_until(all_ended, "the message that was being written has no end", timeout_s=120)
-    code = "from promptlab.chat.models import Message; print(Message.objects.filter(state='streaming').count())"
-    server.wait_until(lambda: server.python(code) == "0", "some message has no end state", 60)
-    rolled = "from feedback.models import Feedback; print(Feedback.objects.filter(rolled_up_at=None).count())"
-    server.wait_until(lambda: server.python(rolled) == "0", "some rating was not counted", 60)
+    server.wait_until(
+        lambda: server.python(OPEN) == "0 0", "an answer has no end state, or a rating was not counted", 60
+    )
     after = client.get("/feedback/stats").json()["totals"]
     assert after["rated"] - before["rated"] == len(message_ids) + 20
     assert after["up"] - before["up"] == len(message_ids)
@@ -261,8 +254,7 @@ def replay(client: httpx.Client, acknowledged: dict[str, str]) -> None:
         assert again.status_code == 202 and again.headers.get("Idempotent-Replayed") == "true"
 
 
-def test_logs_hold_no_key(server: LiveServer) -> None:
-    key = issue_key(server)
+def test_logs_hold_no_key(server: LiveServer, key: str) -> None:
     httpx.get(f"{server.base}/me", headers={"X-API-Key": key})
     httpx.get(f"{server.base}/nowhere?key={key}", headers={"X-API-Key": key})
     logs = "".join(Path(server.var / f"{name}.log").read_text() for name in ("web", "worker"))

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.flows.server import LiveServer
-from tests.flows.test_main_path import PEOPLE
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(300)]
 PROCESSES = 4
@@ -27,9 +26,7 @@ PATIENCE_S = 120
 @pytest.fixture
 def webs(tmp_path: Path) -> Iterator[list[httpx.Client]]:
     with LiveServer(tmp_path, with_worker=False) as server:
-        server.python(PEOPLE)
-        options = ["--team", "Acme", "--name", "race", "--scopes", "admin,read", "--calls-per-hour", "100000"]
-        headers = {"X-API-Key": server.manage("issue_key", *options)}
+        headers = {"X-API-Key": server.key}
         ports = [server.port, *(server.start_another_web() for _ in range(PROCESSES - 1))]
         bases = [f"http://127.0.0.1:{port}" for port in ports]
         yield [httpx.Client(base_url=base, headers=headers, timeout=PATIENCE_S) for base in bases]

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from tests.flows.server import LiveServer
-from tests.flows.test_main_path import PEOPLE, issue_key
 from tests.support.scripted_upstream import HANGS, Script, scripted_upstream
 from tests.support.suggestions import answered
 
@@ -33,12 +32,11 @@ def server(tmp_path: Path, upstream: Script, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-test")
     monkeypatch.setenv("LLM_MODELS", "gpt-4o-mini")
     with LiveServer(tmp_path) as running:
-        running.python(PEOPLE)
         yield running
 
 
 def test_refused_cancelled_killed_and_gone_on_with(server: LiveServer, upstream: Script) -> None:
-    key = issue_key(server)
+    key = server.key
     client = httpx.Client(base_url=server.base, headers={"X-API-Key": key}, timeout=20)
     body = {"title": "Support reply", "name": "support-reply", "content": TEXT, "model": "gpt-4o-mini"}
     assert client.post("/prompts", json=body).status_code == 201

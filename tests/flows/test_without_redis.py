@@ -15,7 +15,7 @@ import redis
 
 from promptlab.management.local_valkey import LocalValkey
 from tests.flows.server import LiveServer
-from tests.flows.test_main_path import PEOPLE, issue_key, stream
+from tests.flows.test_main_path import stream
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(180)]
 
@@ -53,8 +53,7 @@ def walk(base: str, key: str, name: str) -> float:
 
 def test_the_main_path_works_with_no_redis_at_all(tmp_path: Path) -> None:
     with LiveServer(tmp_path, redis_url="redis://127.0.0.1:9/0", with_worker=False) as server:
-        server.python(PEOPLE)
-        assert walk(server.base, issue_key(server), "no-redis") < 5
+        assert walk(server.base, server.key, "no-redis") < 5
         health = httpx.get(f"{server.base}/health")
         assert health.status_code == 200 and health.json()["status"] == "degraded"
         assert httpx.get(f"{server.base}/readyz").json()["degraded_by"] == ["redis"]
@@ -64,7 +63,6 @@ def test_a_redis_killed_in_the_middle_ends_no_answer_and_no_limit(tmp_path: Path
     """docs/operations.md: a process counts anew at its share, so that a key has at most twice its quota."""
     quota, before = 6, 3
     with LiveServer(tmp_path, redis_url=f"unix://{tmp_path / 'v.sock'}", with_worker=False) as server:
-        server.python(PEOPLE)
         options = ["--team", "Acme", "--name", "few", "--scopes", "chat", "--calls-per-hour", str(quota)]
         client = httpx.Client(base_url=server.base, headers={"X-API-Key": server.manage("issue_key", *options)})
         body: dict[str, object] = {"message": "one two three " * 20, "model": "echo-slow"}
@@ -84,8 +82,7 @@ def test_a_redis_killed_in_the_middle_ends_no_answer_and_no_limit(tmp_path: Path
 
 def test_a_stopped_redis_costs_one_short_wait(tmp_path: Path, valkey: LocalValkey) -> None:
     with LiveServer(tmp_path, redis_url=f"unix://{tmp_path / 'v.sock'}", with_worker=False) as server:
-        server.python(PEOPLE)
-        key = issue_key(server)
+        key = server.key
         walk(server.base, key, "before")
         process_id = redis.Redis(unix_socket_path=str(tmp_path / "v.sock")).info("server")["process_id"]
         os.kill(process_id, signal.SIGSTOP)

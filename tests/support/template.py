@@ -22,9 +22,19 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PEOPLED = "peopled"
 FOLDER = "PROMPTLAB_TESTS_TEMPLATE"
 """The variable by which the run's first process tells its workers where the originals are."""
 
+PEOPLE = """
+from promptlab.accounts import services
+from promptlab.accounts.access import SYSTEM, Scope
+from promptlab.accounts.models import User
+team = services.create_team(SYSTEM, "Acme")
+user = User.objects.create_user("cleo", password="a long secret")
+services.add_member(SYSTEM, team, user, "administrator")
+print(services.issue_key(SYSTEM, team, name="flow", scopes=list(Scope), calls_per_hour=100_000)[1])
+"""
 SECRET = "a secret of the tests alone, long enough to pass the checks"
 
 
@@ -42,24 +52,49 @@ def end() -> None:
     url = os.environ.get("DATABASE_URL", "")
     if (folder / "database").exists() and _is_postgres(url):
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{_name(folder)}" WITH (FORCE)')
+            for name in (_peopled(folder), _name(folder)):
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_database() -> None:
+    """Make the migrated database, unless it is there."""
+    folder = Path(os.environ[FOLDER])
+    if _is_postgres(os.environ.get("DATABASE_URL", "")):
+        _once("database", lambda: _migrate_postgres(folder))
+    else:
+        _once("database", lambda: _manage(folder, "migrate", DATABASE_URL=""))
 
 
 def postgres_template() -> str:
     """Return the name of a migrated database on the server of DATABASE_URL, to make others from."""
-    folder = Path(os.environ[FOLDER])
-    _once("database", lambda: _migrate_postgres(folder))
-    return _name(folder)
+    make_database()
+    return _name(Path(os.environ[FOLDER]))
 
 
 def copy_sqlite(to: Path) -> None:
     """Put a migrated SQLite database there."""
+    make_database()
+    _copy(Path(os.environ[FOLDER]), to)
+
+
+def key_of_people() -> str:
+    """Return the key of team Acme, which Cleo administers in the databases that `peopled_...` give."""
     folder = Path(os.environ[FOLDER])
-    _once("database", lambda: _manage(folder, "migrate", DATABASE_URL=""))
-    with closing(sqlite3.connect(folder / "promptlab.sqlite3")) as original, closing(sqlite3.connect(to)) as copy:
-        original.backup(copy)
-        copy.execute("PRAGMA journal_mode=WAL")
+    _once("people", lambda: _make_people(folder))
+    return (folder / "people.key").read_text()
+
+
+def peopled_postgres() -> str:
+    """Return the name of a database with people, to make others from."""
+    key_of_people()
+    return _peopled(Path(os.environ[FOLDER]))
+
+
+def peopled_sqlite(to: Path) -> None:
+    """Put an SQLite database with people there."""
+    key_of_people()
+    _copy(Path(os.environ[FOLDER]) / PEOPLED, to)
 
 
 def static_files() -> Path:
@@ -91,7 +126,13 @@ def tests_begin_with_a_copy() -> Iterator[None]:
         yield
 
 
-def _once(name: str, make: Callable[[], None]) -> None:
+def _copy(home: Path, to: Path) -> None:
+    with closing(sqlite3.connect(home / "promptlab.sqlite3")) as original, closing(sqlite3.connect(to)) as copy:
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode=WAL")
+
+
+def _once(name: str, make: Callable[[], object]) -> None:
     """Call `make` unless a process of this run has; it may hold the others up for as long as it takes."""
     folder = Path(os.environ[FOLDER])
     with (folder / f"{name}.lock").open("w") as lock:
@@ -108,16 +149,36 @@ def _migrate_postgres(folder: Path) -> None:
     _manage(folder, "migrate", DATABASE_URL=f"{url.rsplit('/', 1)[0]}/{_name(folder)}")
 
 
-def _manage(folder: Path, *words: str, **variables: str) -> None:
+def _make_people(folder: Path) -> None:
+    home, url = folder / PEOPLED, os.environ.get("DATABASE_URL", "")
+    home.mkdir()
+    if _is_postgres(url):
+        original = postgres_template()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{_peopled(folder)}" TEMPLATE "{original}"')
+        url = f"{url.rsplit('/', 1)[0]}/{_peopled(folder)}"
+    else:
+        copy_sqlite(home / "promptlab.sqlite3")
+        url = ""
+    said = _manage(home, "shell", "-c", PEOPLE, DATABASE_URL=url)
+    (folder / "people.key").write_text(said.strip())
+
+
+def _manage(folder: Path, *words: str, **variables: str) -> str:
     env = {**os.environ, "PROMPTLAB_VAR": str(folder), "LOG_LEVEL": "WARNING", "SECRET_KEY": SECRET, **variables}
     command = [sys.executable, "manage.py", *words, "--verbosity", "0"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+    return done.stdout
 
 
 def _name(folder: Path) -> str:
     """Return the name of the run's database on a server: the folder's, which is nobody else's."""
     return folder.name.replace("-", "_")
+
+
+def _peopled(folder: Path) -> str:
+    return f"{_name(folder)}_{PEOPLED}"
 
 
 def _is_postgres(url: str) -> bool:
