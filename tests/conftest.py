@@ -7,6 +7,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,17 +16,24 @@ from django.test import override_settings
 from tests.support import template
 
 TEMPLATE_IS_OURS = pytest.StashKey[bool]()
+MIGRATING = pytest.StashKey[Thread]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Say where this run keeps what its workers copy."""
-    config.stash[TEMPLATE_IS_OURS] = template.begin()
+    config.stash[TEMPLATE_IS_OURS] = is_ours = template.begin()
+    if is_ours and config.getoption("numprocesses", None) and "tests" in config.args:
+        # The whole run needs a migrated database: it is made while the workers collect the tests.
+        config.stash[MIGRATING] = thread = Thread(target=template.make_database)
+        thread.start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the folders that `settings` and this run made."""
     from django.conf import settings
 
+    if thread := config.stash.get(MIGRATING, None):
+        thread.join()
     if config.stash.get(TEMPLATE_IS_OURS, False):
         template.end()
     if Path(settings.VAR_DIR).name.startswith("promptlab-tests-"):
