@@ -197,6 +197,19 @@ def _own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "PLACE", f"presence-{next(_turns)}")
 
 
+@pytest.fixture(scope="module")
+def kept_for_the_file(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Keep what fixtures of the module write until the file is done; each test takes back its own changes.
+
+    For files whose tests read the same rows, and none of which has transactions of its own.
+    """
+    from django.db import transaction
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
 def cast(db: None) -> object:
     """Everybody, in team Acme; see `support.cast`."""

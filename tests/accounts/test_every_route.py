@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -29,7 +30,7 @@ from promptlab.llm.services import price_list
 from prompts.models import Environment, Prompt, Version
 from prompts.services.searching import SearchWanted, request_search
 from tests.support.api import Api
-from tests.support.cast import Cast
+from tests.support.cast import Cast, make_cast
 from tests.support.make import (
     make_delivery,
     make_experiment,
@@ -307,9 +308,24 @@ CALLS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def acme(kept_for_the_file: None) -> tuple[Cast, dict[str, Any]]:
+    """The cast, and the ids of their rows, one of each kind."""
+    cast = make_cast()
+    return cast, _rows_of(cast)
+
+
 @pytest.fixture
-def ids(cast: Cast) -> dict[str, Any]:
-    """Acme's rows, one of each kind."""
+def cast(acme: tuple[Cast, dict[str, Any]], db: None) -> Cast:
+    return deepcopy(acme[0])
+
+
+@pytest.fixture
+def ids(acme: tuple[Cast, dict[str, Any]], db: None) -> dict[str, Any]:
+    return dict(acme[1])
+
+
+def _rows_of(cast: Cast) -> dict[str, Any]:
     api = Api(cast.key)
     collection = api.post("/collections", {"name": "Emails"}).json()["id"]
     prompt = make_prompt(cast.team, title="Greeting", tags=["one", "other"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -67,7 +68,7 @@ from prompts.services.contents import content_of
 from prompts.services.searching import SearchWanted
 from prompts.services.suggesting import Wanted as Wish
 from prompts.services.suite_runs import Wanted
-from tests.support.cast import Cast
+from tests.support.cast import Cast, make_cast
 from tests.support.make import (
     make_delivery,
     make_experiment,
@@ -153,12 +154,18 @@ class World:
         return self.cast.team.pk
 
 
-@pytest.fixture
-def world(cast: Cast) -> World:
+@pytest.fixture(scope="module")
+def made_world(kept_for_the_file: None) -> World:
+    cast = make_cast()
     prompt = make_prompt(cast.team)
     second = make_version(prompt)
     first = Version.objects.select_related("prompt").get(prompt=prompt, number=1)
     return World(cast, principal_of_user(cast.cleo), prompt, first, second)
+
+
+@pytest.fixture
+def world(made_world: World, db: None) -> World:
+    return deepcopy(made_world)
 
 
 Step = Callable[[], object]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Count, Q, Sum
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -45,13 +44,11 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def everybody(django_db_setup: None, django_db_blocker: Any) -> Iterator[Cast]:
-    """The cast with the six experiments, made once: what a test changes is taken back after it."""
-    with django_db_blocker.unblock(), transaction.atomic():
-        cast = make_cast()
-        make_stories(cast.team)
-        yield cast
-        transaction.set_rollback(True)
+def everybody(kept_for_the_file: None) -> Cast:
+    """The cast, with the six experiments."""
+    cast = make_cast()
+    make_stories(cast.team)
+    return cast
 
 
 @pytest.fixture

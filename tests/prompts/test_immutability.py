@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from prompts.models import DeploymentEvent, ReviewDecision, Version
 from prompts.services import authoring, reviewing
 from prompts.services.contents import content_of
 from tests.support.api import Api
-from tests.support.cast import Cast
+from tests.support.cast import Cast, make_cast
 from tests.support.make import make_live, make_prompt, make_version
 from tests.support.thaw import frozen_tables
 
@@ -41,8 +42,10 @@ FROZEN = [
 ]
 
 
-@pytest.fixture
-def version(cast: Cast) -> Version:
+@pytest.fixture(scope="module")
+def reviewed(kept_for_the_file: None) -> tuple[Cast, Version]:
+    """The cast, and a version that is live and approved."""
+    cast = make_cast()
     prompt = make_prompt(cast.team, "Hello {{name}}.", title="Greeting")
     make_version(prompt)
     first = Version.objects.select_related("prompt").get(prompt=prompt, number=1)
@@ -50,7 +53,17 @@ def version(cast: Cast) -> Version:
     reviewing.submit_for_review(SYSTEM, first)
     reviewing.approve(cast.principal(cast.ben), first)
     record(SYSTEM, "team.looked_at", cast.team, team_id=cast.team.pk)
-    return first
+    return cast, first
+
+
+@pytest.fixture
+def cast(reviewed: tuple[Cast, Version], db: None) -> Cast:
+    return deepcopy(reviewed[0])
+
+
+@pytest.fixture
+def version(reviewed: tuple[Cast, Version], db: None) -> Version:
+    return deepcopy(reviewed[1])
 
 
 def row(version: Version) -> dict[str, Any]:
