@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from hypothesis import settings as hypothesis
 
 from tests.support import template
 
 TEMPLATE_IS_OURS = pytest.StashKey[bool]()
 MIGRATING = pytest.StashKey[Thread]()
+
+# A busy machine is no slow code.
+hypothesis.register_profile("tests", deadline=None)
+hypothesis.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

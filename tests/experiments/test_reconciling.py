@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +25,8 @@ from tests.support.make import make_experiment, make_prompt, make_team
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def experiment() -> Experiment:
+@pytest.fixture(scope="module")
+def summed(kept_for_the_file: None) -> Experiment:
     """One with 60 units, some of which met both texts, and with everything that is summed."""
     made = make_experiment(make_prompt(make_team()), running=True)
     chance, variants = random.Random(3), list(made.variants.all())
@@ -38,6 +39,11 @@ def experiment() -> Experiment:
         if number % 10 == 0:
             add(shown(variants[1 - number % 2], unit))
     return made
+
+
+@pytest.fixture
+def experiment(summed: Experiment, db: None) -> Experiment:
+    return deepcopy(summed)
 
 
 def names(found: Any) -> set[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from copy import deepcopy
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ from prompts.models import Prompt
 from prompts.services import collecting
 from prompts.services.collecting import Place
 from tests.support.api import Api
-from tests.support.cast import Cast
+from tests.support.cast import Cast, make_cast
 from tests.support.make import (
     make_key,
     make_live,
@@ -36,14 +37,25 @@ from tests.support.make import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def prompts(cast: Cast) -> list[Prompt]:
-    """Two prompts of a team, each with two versions, used today and twenty days ago by way of two models."""
+@pytest.fixture(scope="module")
+def acme(kept_for_the_file: None) -> tuple[Cast, list[Prompt]]:
+    """The cast, and two prompts, each with two versions, used today and twenty days ago by way of two models."""
+    cast = make_cast()
     made = [make_prompt(cast.team, title="Support reply"), make_prompt(cast.team, title="=Greeting")]
     for prompt in made:
         use(prompt)
     DayMark.objects.update(counted_from=None)
-    return made
+    return cast, made
+
+
+@pytest.fixture
+def cast(acme: tuple[Cast, list[Prompt]], db: None) -> Cast:
+    return deepcopy(acme[0])
+
+
+@pytest.fixture
+def prompts(acme: tuple[Cast, list[Prompt]], db: None) -> list[Prompt]:
+    return deepcopy(acme[1])
 
 
 def use(prompt: Prompt) -> None:

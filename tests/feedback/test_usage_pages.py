@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, timedelta
 from decimal import Decimal
 from html import unescape
@@ -32,7 +33,7 @@ from promptlab.management.demo.clock import clock_at
 from prompts.models import Prompt
 from prompts.services import collecting, usage
 from prompts.services.collecting import Place
-from tests.support.cast import Cast
+from tests.support.cast import Cast, make_cast
 from tests.support.make import make_live, make_message, make_prompt, make_team, make_user, make_version, newest
 
 pytestmark = pytest.mark.django_db
@@ -69,9 +70,10 @@ def count() -> None:
     DayMark.objects.update(counted_from=None)
 
 
-@pytest.fixture
-def prompt(cast: Cast) -> Prompt:
-    """A prompt whose second version went live ten days ago: liked less, by a dearer model."""
+@pytest.fixture(scope="module")
+def acme(kept_for_the_file: None) -> tuple[Cast, Prompt]:
+    """The cast, and a prompt whose second version went live ten days ago: liked less, by a dearer model."""
+    cast = make_cast()
     made = make_prompt(cast.team, title="Support reply")
     where = make_live(newest(made))
     for day in range(20, 9, -1):
@@ -81,7 +83,17 @@ def prompt(cast: Cast) -> Prompt:
     for day in range(9, -1, -1):
         answers(made, day, 12, ups=6, version=newest(made), where=where, model="large", cost_usd=Decimal("0.004"))
     count()
-    return made
+    return cast, made
+
+
+@pytest.fixture
+def cast(acme: tuple[Cast, Prompt], db: None) -> Cast:
+    return deepcopy(acme[0])
+
+
+@pytest.fixture
+def prompt(acme: tuple[Cast, Prompt], db: None) -> Prompt:
+    return deepcopy(acme[1])
 
 
 def test_the_overview_tells_what_everything_came_to(cast: Cast, prompt: Prompt) -> None:
@@ -231,7 +243,8 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[User]:
 
 def test_every_number_of_the_demo_s_pages_is_recounted_from_its_answers(demo: User) -> None:
     first = timezone.now().astimezone(UTC).date() - timedelta(days=29)
-    rows = Message.objects.answers().select_related("version__prompt", "environment").filter(ended_at__isnull=False)
+    ours = Message.objects.answers().filter(conversation__team=demo_team(), ended_at__isnull=False)
+    rows = ours.select_related("version__prompt", "environment")
     told = browser(demo).get(HOME).context
     seen = [
         one

@@ -36,7 +36,7 @@ VALUES = {"a": "\\{{", "b": "}}\\", "end": ""}
 
 
 @given(first=openings, one=snippets, middle=openings, two=snippets, last=snippets)
-@settings(max_examples=1000)
+@settings(max_examples=400)
 def test_the_text_put_together_renders_to_what_its_pieces_do(
     first: str, one: str, middle: str, two: str, last: str
 ) -> None:
