@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,10 +28,14 @@ hypothesis.load_profile("tests")
 def pytest_configure(config: pytest.Config) -> None:
     """Say where this run keeps what its workers copy."""
     config.stash[TEMPLATE_IS_OURS] = is_ours = template.begin()
-    if is_ours and config.getoption("numprocesses", None) and "tests" in config.args:
+    if is_ours and config.getoption("numprocesses", None) and _is_whole(config):
         # The whole run needs a migrated database: it is made while the workers collect the tests.
         config.stash[MIGRATING] = thread = Thread(target=template.make_database)
         thread.start()
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    return "tests" in config.args
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -95,11 +100,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
-def pytest_collection_finish() -> None:
-    """Have the collector of garbage leave alone what stays until the end, and look at the rest less often."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the collector of garbage leave alone what stays until the end, and look at the rest less often.
+
+    A worker waits here for the database that is being made: in its first test the time would count as the test's.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    if "PYTEST_XDIST_WORKER" in os.environ and _is_whole(session.config):
+        template.make_database()
 
 
 @pytest.fixture(scope="session")

@@ -50,10 +50,10 @@ def end() -> None:
     """Remove what was made."""
     folder = Path(os.environ.pop(FOLDER))
     url = os.environ.get("DATABASE_URL", "")
-    if (folder / "database").exists() and _is_postgres(url):
+    if (folder / "database.lock").exists() and _is_postgres(url):
         with psycopg.connect(url, autocommit=True) as connection:
-            for name in (_peopled(folder), _name(folder)):
-                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            _drop(connection, _peopled(folder))
+            _drop(connection, _name(folder))
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -145,16 +145,23 @@ def _once(name: str, make: Callable[[], object]) -> None:
 def _migrate_postgres(folder: Path) -> None:
     url = os.environ["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as connection:
+        _drop(connection, _name(folder))
         connection.execute(f'CREATE DATABASE "{_name(folder)}"')
     _manage(folder, "migrate", DATABASE_URL=f"{url.rsplit('/', 1)[0]}/{_name(folder)}")
 
 
+def _drop(connection: psycopg.Connection, name: str) -> None:
+    """Remove what an attempt before this one may have left."""
+    connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 def _make_people(folder: Path) -> None:
     home, url = folder / PEOPLED, os.environ.get("DATABASE_URL", "")
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     if _is_postgres(url):
         original = postgres_template()
         with psycopg.connect(url, autocommit=True) as connection:
+            _drop(connection, _peopled(folder))
             connection.execute(f'CREATE DATABASE "{_peopled(folder)}" TEMPLATE "{original}"')
         url = f"{url.rsplit('/', 1)[0]}/{_peopled(folder)}"
     else:
@@ -167,7 +174,7 @@ def _make_people(folder: Path) -> None:
 def _manage(folder: Path, *words: str, **variables: str) -> str:
     env = {**os.environ, "PROMPTLAB_VAR": str(folder), "LOG_LEVEL": "WARNING", "SECRET_KEY": SECRET, **variables}
     command = [sys.executable, "manage.py", *words, "--verbosity", "0"]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
     return done.stdout
 
