@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from feedback.models import Replay, ReplayItem
 from feedback.stats import p_of_even
@@ -19,10 +19,14 @@ State = SuiteResult.State
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One rated answer, as it was kept, and what the version says now. `score`: 1 better, 0 worse, 0.5 neither; None: not known."""
+    """One rated answer to what it was `about`, as it was kept, and what the version says now.
+
+    `score`: 1 better, 0 worse, 0.5 neither; None: not known.
+    """
 
     item: ReplayItem
     result: SuiteResult
+    about: str
     before: str
     score: float | None
     reason: str
@@ -81,7 +85,7 @@ def found(replay: Replay) -> Found:
     results = {row.place: row for row in SuiteResult.objects.filter(run=replay.run_id)}
     rows = ReplayItem.objects.filter(replay=replay).select_related("feedback")
     plan = SuiteRun.objects.values_list("plan", flat=True).get(pk=replay.run_id)
-    items = [_replayed(item, results[item.place], plan[item.place]["expected"]) for item in rows]
+    items = [_replayed(item, results[item.place], plan[item.place]) for item in rows]
     better = sum(one.score == BETTER for one in items)
     worse = sum(one.score == WORSE for one in items)
     share, p = better / (better + worse) if better + worse else None, p_of_even(better, worse)
@@ -96,11 +100,18 @@ def found(replay: Replay) -> Found:
     return Found(downs, ups, verdict, share, *wilson(better, better + worse), p, shown)
 
 
-def _replayed(item: ReplayItem, result: SuiteResult, before: str) -> Replayed:
+def _replayed(item: ReplayItem, result: SuiteResult, case: Mapping[str, Any]) -> Replayed:
     said = next((one for one in result.outcomes if one["check"] == PREFERRED), None)
     is_judged = said is not None and result.state in (State.PASSED, State.FAILED)
     score = said["score"] if said is not None and is_judged else None
-    return Replayed(item, result, before, score, said["detail"] if said is not None else result.problem)
+    reason = said["detail"] if said is not None else result.problem
+    return Replayed(item, result, _about(case), case["expected"], score, reason)
+
+
+def _about(case: Mapping[str, Any]) -> str:
+    """Return what was asked: the last that a user said, else what stood in the blanks."""
+    said = [message["content"] for message in case["messages"] if message["role"] == "user"]
+    return said[-1] if said else ", ".join(str(value) for value in case["variables"].values())
 
 
 def _side(items: Sequence[Replayed]) -> Side:

@@ -23,6 +23,7 @@ from promptlab.lib.errors import NotFound
 from promptlab.lib.formats import fmt_pct, fmt_range
 from promptlab.templatetags.promptlab import when
 from prompts.admin.run_pages import LOOK_AGAIN_S
+from prompts.checks.preferring import IN_BOTH, NOT_BOTH, NOT_READ, SAME_WORDS
 from prompts.models import Version
 
 VERDICTS = {
@@ -33,6 +34,12 @@ VERDICTS = {
 }
 FLIPS = {"mended": ("ok", _("Disliked then, better now")), "broken": ("bad", _("Liked then, worse now"))}
 SCORES = {1.0: _("Better"), 0.5: _("Neither is better"), 0.0: _("Worse")}
+JUDGED = {
+    "": "",
+    SAME_WORDS: _("The same words."),
+    NOT_BOTH: _("The judge does not say the same in both orders."),
+}
+UNREADABLE = _("The judge’s answer cannot be read.")
 MOST_SHOWN = 100
 ASK = "admin/prompts/suite_run_ask.html"
 """The page before a run: what it asks, what it can cost."""
@@ -199,12 +206,21 @@ def _side(found: Found, *, is_up: bool) -> str:
 def _row(one: Replayed) -> dict[str, Any]:
     kind, flip = FLIPS.get(one.flip, ("", ""))
     return {
-        "case": one.result.case_name,
+        "case": one.about or one.result.case_name,
+        "url": reverse("admin:feedback_feedback_change", args=[one.item.feedback_id]),
         "was": _("Liked") if one.item.is_up else _("Disliked"),
         "now": SCORES[one.score] if one.score is not None else _("Not known"),
         "kind": kind,
         "flip": flip,
-        "reason": one.reason,
+        "reason": _reason(one),
         "before": one.before,
         "after": one.result.text,
     }
+
+
+def _reason(one: Replayed) -> str:
+    """Return what the judge said of it, without what the score says already."""
+    known = JUDGED.get(one.reason)
+    if known is not None or one.score is None:
+        return str(known or (UNREADABLE if one.reason.startswith(NOT_READ) else one.reason))
+    return next((one.reason.removeprefix(said) for said in IN_BOTH.values() if one.reason.startswith(said)), one.reason)

@@ -21,6 +21,7 @@ from feedback.replays import Replayed
 from feedback.services.asking import case_of, turns_before
 from promptlab.accounts.access import SYSTEM, Principal, require
 from promptlab.audit.recorder import record
+from promptlab.chat.models import Message
 from promptlab.lib.errors import Invalid
 from prompts import snippets
 from prompts.checks import PREFERRED, checked
@@ -142,20 +143,28 @@ def _chosen(actor: Principal, version: Version, plan: ReplayPlan) -> Chosen:
     content = snippets.resolve(version, named(prompt.team_id, USUAL_ENVIRONMENT)).content
     pairs = []
     for rating in ratings:
-        case = case_of(
-            rating.message,
-            turns[rating.message_id],
-            name=f"Rating {rating.pk}",
-            expected=rating.message.content,
-            tags=["replay", "liked" if rating.value == 1 else "disliked"],
-            checks=[check],
-        )
-        if not problem_of(content, case):
+        case = _case(rating, turns[rating.message_id], check)
+        if case is not None and not problem_of(content, case):
             pairs.append((rating, case))
     unfit = len(ratings) - len(pairs)
     if not pairs:
         raise NothingToReplay(prompt=prompt.name, unfit=unfit)
     return Chosen(tuple(pairs), unfit)
+
+
+def _case(rating: Feedback, turns: Sequence[Message], check: Check) -> Case | None:
+    """Return a rated answer as a case; None for what no case can hold, such as an answer that is too long."""
+    try:
+        return case_of(
+            rating.message,
+            turns,
+            name=f"Rating {rating.pk}",
+            expected=rating.message.content,
+            tags=["replay", "liked" if rating.value == 1 else "disliked"],
+            checks=[check],
+        )
+    except Invalid:
+        return None
 
 
 def _newest(prompt: Prompt, value: int, most: int) -> list[Feedback]:

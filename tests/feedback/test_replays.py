@@ -130,6 +130,13 @@ def test_a_judge_who_is_not_clear_has_not_judged(said: str) -> None:
     assert read_preferences(said, '{"better": "first"}', 0.5).passed is None
 
 
+def test_an_answer_that_no_case_can_hold_is_left_out(candidate: Version) -> None:
+    rated(candidate, -1, "long " * 25_000, unit_id="somebody")
+    rated(candidate, -1, "BAD")
+    replay, _ = replayed(candidate, judged_by(likes("NEW")))
+    assert [one.before for one in replays.found(replay).items] == ["BAD"]
+
+
 def test_nothing_personal_leaves_or_is_kept(candidate: Version) -> None:
     rated(candidate, -1, f"Dear {WHO}, ring +49 170 1234567")
     replay, rules = replayed(candidate, judged_by(likes("NEW")))
@@ -212,6 +219,9 @@ def test_an_editor_needs_no_code(cast: Cast, candidate: Version) -> None:
     with answering(judged_by(likes("NEW"))):
         testing.work_on(replay.run_id)
     shown = ann.get(reverse("admin:feedback_replay_change", args=[replay.pk])).content.decode()
+    assert (
+        "Rating " not in shown and "customer, " in shown and "So it is." in shown and "in both orders. So" not in shown
+    )
     assert "Disliked then, better now" in shown and "No difference that chance could not make" in shown
     cases = reverse("admin:feedback_replay_cases", args=[replay.pk])
     assert cases in shown
