@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_noop
 from django.views import i18n
 from django.views.decorators.http import require_POST
 
@@ -22,9 +22,9 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect("admin:index")
 
 
-def _answer(request: HttpRequest, error: DomainError, template: str) -> HttpResponse:
+def _answer(request: HttpRequest, error: DomainError, template: str, **context: object) -> HttpResponse:
     if is_page(request.path):
-        return render(request, template, status=error.status)
+        return render(request, template, context, status=error.status)
     return problem_response(error)
 
 
@@ -55,7 +55,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that was opened before signing in, or came from elsewhere."""
-    error = Forbidden(
-        gettext_noop("This form is too old or came from another page. Go back, reload, and send it again.")
+    told = gettext_noop("This form is too old or came from another page. Go back, reload, and send it again.")
+    return _answer(
+        request, Forbidden(told), "403.html", heading=gettext("This form was not taken"), reason=gettext(told)
     )
-    return _answer(request, error, "403.html")

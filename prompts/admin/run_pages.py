@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from promptlab.accounts.access import Principal
@@ -129,7 +129,9 @@ class RunPages(HouseAdmin):
 
 def spent_of(run: Run) -> str:
     """Return what a run cost, of what it may cost."""
-    said = gettext("%(spent)s of %(budget)s, %(calls)s calls") % {
+    said = ngettext(
+        "%(spent)s of %(budget)s, %(calls)s call", "%(spent)s of %(budget)s, %(calls)s calls", run.calls
+    ) % {
         "spent": fmt_money(run.spent_usd),
         "budget": fmt_money(run.budget_usd),
         "calls": run.calls,

@@ -97,3 +97,11 @@ def test_nobody_is_led_to_a_page_that_refuses_them(demo: Team) -> None:
         pages = walk(client, ["/admin/"], per_name=2)
         assert len(pages) > 30, username
         assert [wrong for url, html in pages.items() if html for wrong in complaints(url, html)] == []
+
+
+@pytest.mark.django_db
+def test_a_form_without_its_token_is_told_what_to_do() -> None:
+    answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "ana"})
+    said = answer.content.decode()
+    assert answer.status_code == 403 and "<h1>This form was not taken</h1>" in said
+    assert "Go back, reload, and send it again." in said and "Your role" not in said
