@@ -1,8 +1,8 @@
 """Opening every page there is, by following the links, a page of each kind once, in several browsers at a time.
 
 Each page is opened in one of two languages and fits on two narrow screens. By default axe reads it in one of eight ways (theme,
-width, language), in turn, and its colours where something is built as nothing before. With WHOLE=1 every page is read in
-every way, filtered lists too: that takes many minutes.
+width, language), in turn, and the colours of what is built as nothing before. With WHOLE=1 every page is read in
+every way, filtered lists too: that takes many minutes. With PICTURES=FOLDER each kind is photographed besides.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import House
 
 WHOLE = bool(os.environ.get("WHOLE"))
+PICTURES = os.environ.get("PICTURES", "")
+"""A folder for a picture of every kind of page, wide in the light and in the dark, and on a phone."""
 PER_KIND = 1
 LANES = 2
 """Browsers at once: as many as the machine has cores."""
@@ -153,7 +156,7 @@ class Crawl:
 
     def _see(self, looker: Looker, ways: list[tuple[int, bool, str]]) -> None:
         """See the page that is open in these ways; each width is taken once, first the one that it has."""
-        is_new = looker.shows_more_than(self.known)
+        new = looker.take_new(self.known)
         for width in sorted({PHONE, NARROW, *(way[0] for way in ways)}, key=lambda one: one != looker.width):
             if width != WIDE:
                 looker.fits(width)
@@ -161,6 +164,14 @@ class Crawl:
                 if WHOLE:
                     # A theme changes colours and nothing else.
                     looker.read(width, dark=dark, rules=COLOURS if dark else ALL)
-                else:
-                    looker.read(width, dark=dark, rules=ALL if is_new else ALL_BUT_COLOURS)
+                    continue
+                looker.read(width, dark=dark, rules=ALL_BUT_COLOURS)
+                if new:
+                    looker.read(width, dark=dark, rules=COLOURS, shapes=new)
+        if PICTURES:
+            name = kind_wanted(looker.asked).rpartition(":")[2]
+            for width, dark in ((WIDE, False), (WIDE, True), (PHONE, False)):
+                looker.show(width, dark=dark)
+                picture = Path(PICTURES) / f"{name}-{width}-{'dark' if dark else 'light'}.png"
+                looker.page.screenshot(path=picture, full_page=True)
         looker.leave()

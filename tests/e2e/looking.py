@@ -21,9 +21,18 @@ OF_COLOURS = ["color-contrast", "link-in-text-block"]
 ALL: dict[str, Any] = {"rules": {"target-size": {"enabled": True}}}
 COLOURS: dict[str, Any] = {"runOnly": {"type": "rule", "values": OF_COLOURS}}
 ALL_BUT_COLOURS: dict[str, Any] = {"rules": {**ALL["rules"], **{rule: {"enabled": False} for rule in OF_COLOURS}}}
-NOTED = "addEventListener('securitypolicyviolation', e => (window.refused ??= []).push(e.violatedDirective))"
-AXE = """async rules => {
-  const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false, ...rules});
+BEFORE = """
+addEventListener("securitypolicyviolation", e => (window.refused ??= []).push(e.violatedDirective));
+window.shapeOf = one => [one.parentElement, one].map(what => {
+  const said = ["type", "role"].map(name => what.getAttribute(name) ?? "");
+  return [what.localName, [...what.classList].sort().join("."), ...said].join(" ");
+}).join(" > ");
+"""
+"""What a page is given before it begins: an ear for what the policy refuses, and how a part of it is built."""
+AXE = """async ([rules, shapes]) => {
+  const built = [...document.querySelectorAll("body *")].filter(one => shapes?.includes(shapeOf(one)));
+  const where = built.length ? {include: built} : document;
+  const {violations} = await axe.run(where, {resultTypes: ["violations"], preload: false, ...rules});
   return violations.map(one => `${one.id} (${one.impact}): ` + one.nodes.slice(0, 3).map(node => node.target).join(", "));
 }"""
 TOO_WIDE = """() => {
@@ -37,9 +46,7 @@ TOO_WIDE = """() => {
 }"""
 SEEN = """() => {
   const fetched = performance.getEntriesByType("resource").filter(one => one.initiatorType !== "fetch");
-  const said = one => ["type", "role"].map(name => one.getAttribute(name) ?? "");
-  const shape = one => [one.localName, [...one.classList].sort().join("."), ...said(one)].join(" ");
-  const shapes = [...document.querySelectorAll("body *")].map(one => `${shape(one.parentElement)} > ${shape(one)}`);
+  const shapes = [...document.querySelectorAll("body *")].map(shapeOf);
   return {fetched: fetched.map(one => [one.name, one.encodedBodySize]), shapes: [...new Set(shapes)]};
 }"""
 """What came with the page (a picture that is on it and its icon is fetched once), and how its parts are built."""
@@ -78,7 +85,7 @@ class Looker:
     is_dark: bool = False
 
     def __post_init__(self) -> None:
-        self.page.add_init_script(NOTED)
+        self.page.add_init_script(BEFORE + axe_source())
         self.page.on("console", lambda said: self._note(f"console: {said.text}") if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self._note(f"script: {error}"))
         self.page.on("request", lambda asked: self._ask(asked.url))
@@ -137,19 +144,27 @@ class Looker:
             self.page.emulate_media(color_scheme="dark" if dark else "light")
             self.is_dark = dark
 
-    def read(self, width: int = WIDE, *, dark: bool = False, rules: dict[str, Any] = ALL) -> None:
-        """Have axe read the page that is open, in this width and theme, by these rules: it finds nothing."""
+    def read(
+        self,
+        width: int = WIDE,
+        *,
+        dark: bool = False,
+        rules: dict[str, Any] = ALL,
+        shapes: set[str] | None = None,
+    ) -> None:
+        """Have axe read the page that is open, in this width and theme, by these rules: it finds nothing.
+
+        `shapes`: only what is built so.
+        """
         self.show(width, dark=dark)
-        if not self.page.evaluate("() => 'axe' in window"):
-            self.page.evaluate(axe_source())
-        for found in self.page.evaluate(AXE, rules):
+        for found in self.page.evaluate(AXE, [rules, sorted(shapes) if shapes else None]):
             self._note(f"{width} px, {'dark' if dark else 'light'}: {found}")
 
-    def shows_more_than(self, known: set[str]) -> bool:
-        """Tell whether something here is built as nothing that is `known`; it is counted as known from now on."""
-        is_new = not self.shapes <= known
-        known |= self.shapes
-        return is_new
+    def take_new(self, known: set[str]) -> set[str]:
+        """Return how things here are built that are not `known`; they are known from now on."""
+        new = self.shapes - known
+        known |= new
+        return new
 
     def fits(self, width: int) -> None:
         """Nothing sticks out sideways."""

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import House
 from tests.e2e.crawling import LOCALES, WAYS, Crawl
 from tests.e2e.desk import Desk
-from tests.e2e.looking import PHONE, Looker, Weight, table
+from tests.e2e.looking import ALL, COLOURS, PHONE, Looker, Weight, table
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(5400 if os.environ.get("WHOLE") else 900)]
 
@@ -32,7 +32,7 @@ def test_signing_in_and_what_is_nowhere_are_readable_too(house: House, desks: Ca
         for url, status in {"/admin/login/": 200, "/mail/nowhere/": 404}.items():
             assert looker.open(url, status=status)
             for width, dark, _ in WAYS[:4]:
-                looker.read(width, dark=dark)
+                looker.read(width, dark=dark, rules=COLOURS if dark else ALL)
             looker.leave()
         desk = Desk(looker.page).enter("cleo", "a wrong one")
         looker.read(PHONE)

@@ -7,15 +7,21 @@ from typing import Any
 from django.urls import reverse
 
 from experiments.models import Variant
+from feedback.models import Replay
 from feedback.services.ingest import NewRating, accept
+from feedback.services.replaying import ReplayPlan, request_replay
 from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.auth import principal_of_user
 from promptlab.accounts.models import Team, User
 from promptlab.chat.models import Message
-from prompts.models import Collection
-from prompts.services import collecting, commenting, deploying
+from prompts.models import Collection, Prompt
+from prompts.services import collecting, commenting, deploying, optimiser_work, testing
 from prompts.services.environments import named
+from prompts.services.reviewing import submit_for_review
+from prompts.services.searching import SearchWanted, request_search
 from tests.support.make import make_experiment, make_message, make_prompt, make_version, newest
+from tests.support.suggestions import answered, make_suggestion
+from tests.support.suites import MODEL, answering, make_run, make_suite
 
 MARK = "<script>window.pwned=1</script>"
 SHORT = f'{MARK}"><img src=x onerror=window.pwned=1>{{{{ {{% load x %}} \u202etfel ot thgir\u2066'
@@ -40,6 +46,8 @@ def write_hostile(team: Team, person: User) -> dict[str, str]:
     _answer(None, MANY_LINES, team=team)
     accept(principal_of_user(person), NewRating(str(answer.uid), -1, comment=ONE_LINE[:4_000], user="somebody"))
     return {
+        **_tried(team, person),
+        "before it is tried": f"{_at('chat_conversation_try')}?prompt={prompt.pk}",
         "the prompt": _at("prompts_prompt_change", prompt.pk),
         "a version in one line": _at("prompts_version_change", line.pk),
         "a version of many lines": _at("prompts_version_change", lines.pk),
@@ -55,6 +63,48 @@ def write_hostile(team: Team, person: User) -> dict[str, str]:
         "the results": reverse("dashboards:experiment", args=[experiment.key]),
         "the activity log": _at("audit_auditentry_changelist"),
     }
+
+
+def _tried(team: Team, person: User) -> dict[str, str]:
+    """Have such a text and such answers reviewed, tested, replayed, improved and searched; return where that is shown."""
+    actor = principal_of_user(person)
+    prompt = make_prompt(team, BLANKS, title=SHORT, name="hostile-tried", model=MODEL)
+    version = newest(prompt)
+    with answering(ONE_LINE):
+        suite = make_suite(team, *[_case(number) for number in range(6)], name="hostile")
+        run = make_run(suite, version)
+        replay = _replayed(prompt)
+    with answering(answered(f"{BLANKS} {MANY_LINES[:9_000]}", changes=f"- {SHORT}")):
+        suggestion = make_suggestion(version)
+        search = request_search(SYSTEM, SearchWanted(version, suite, max_calls=60))
+        optimiser_work.work_on(search.pk)
+    review, _ = submit_for_review(actor, make_version(prompt, f"{BLANKS} once more", message=SHORT), note=SHORT)
+    return {
+        "the run of a suite": _at("prompts_suiterun_change", run.pk),
+        "the suite": _at("prompts_suite_change", suite.pk),
+        "the replay": _at("feedback_replay_change", replay.pk),
+        "the suggestion": _at("prompts_optimiserrun_change", suggestion.pk),
+        "the search": _at("prompts_search_change", search.pk),
+        "the review": _at("prompts_version_change", review.version_id),
+        "the reviews": _at("prompts_reviewrequest_changelist"),
+    }
+
+
+def _case(number: int) -> dict[str, Any]:
+    return {"name": f"{number} {SHORT}"[:100], "variables": {"name": SHORT}, "expected": ONE_LINE[:9_000]}
+
+
+def _replayed(prompt: Prompt) -> Replay:
+    """Return a replay of answers that were rated with such comments."""
+    version = newest(prompt)
+    for number, value in enumerate((1, -1)):
+        rated = make_message(
+            version, None, unit_id=f"somebody-{number}", content=ONE_LINE[:90_000], variables={"name": SHORT}
+        )
+        accept(SYSTEM, NewRating(str(rated.uid), value, comment=SHORT))
+    replay = request_replay(SYSTEM, version, ReplayPlan())
+    testing.work_on(replay.run_id)
+    return replay
 
 
 def _answer(variant: Variant | None, said: str, **fields: Any) -> Message:
