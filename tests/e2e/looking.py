@@ -121,11 +121,11 @@ class Looker:
             return False
         if response.status != status:
             self._note(f"answered {response.status}")
-        seen = self.page.evaluate(SEEN)
-        self.shapes = set(seen["shapes"])
-        body = response.body()
-        self.html = body.decode()
         if self.is_weighed:
+            seen = self.page.evaluate(SEEN)
+            self.shapes = set(seen["shapes"])
+            body = response.body()
+            self.html = body.decode()
             self._weigh(body, dict(seen["fetched"]))
         return True
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.conftest import House
+from tests.e2e.crawling import WHOLE
 from tests.e2e.desk import Desk
 from tests.e2e.looking import NARROW, PHONE, WIDE, Looker
 
@@ -56,10 +57,11 @@ def test_nothing_moves_for_those_who_asked_for_that(desks: Desks, url: str) -> N
 def test_hostile_texts_break_no_page(house: House, desks: Desks) -> None:
     """Their pages stay as wide as the screen, run nothing, and can be left by their menu."""
     looker = Looker(desks(who="hugo").page, "hostile", is_weighed=False)
+    looker.show(PHONE)
     for what, url in house.places["hostile"].items():
         assert looker.open(url), what
         assert looker.page.locator("main").get_by_text("window.pwned=1").count(), what
-        for width in (WIDE, PHONE, NARROW):
+        for width in (PHONE, NARROW, *([WIDE] if WHOLE else [])):
             looker.fits(width)
         assert looker.page.evaluate("() => window.pwned") is None, what
         looker.leave()
