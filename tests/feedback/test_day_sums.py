@@ -185,7 +185,7 @@ def test_days_before_the_sums_are_filled_part_by_part(counted: list[Message]) ->
     before = held()
     DayRollup.objects.all().delete()
     tomorrow = timezone.now().astimezone(UTC).date() + timedelta(days=1)
-    DayMark.objects.update(counted_from=tomorrow)
+    DayMark.objects.update_or_create(pk=1, defaults={"counted_from": tomorrow})
     assert reconcile_days() == [], "what is still to be filled differs from nothing"
     late = make_message(counted[0].version or newest(make_prompt()), counted[0].environment)
     steps = 0
