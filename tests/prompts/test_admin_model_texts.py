@@ -95,7 +95,7 @@ def test_versions_and_comparisons_show_them(cast: Cast, prompt: Prompt) -> None:
     assert "Text for small</h3>" in page and "You answer.\n{{name}} asks.</pre>" in page
     compared = ann.get(reverse("admin:prompts_prompt_compare", args=[prompt.pk]) + "?a=1&b=2").content.decode()
     assert "These are the same text." in compared
-    assert "Text for small</h3>" in compared and "<ins>You answer.</ins>" in compared
+    assert "What changes in the text for small</h3>" in compared and "<ins>You answer.</ins>" in compared
 
 
 @pytest.mark.parametrize(
