@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from experiments.models import Experiment
@@ -13,6 +14,7 @@ from experiments.services.concluding import SHORTEST_LESSON, PutLive
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseForm, asks
 from promptlab.lib.formats import fmt_name
+from prompts.admin.choosing import PromptField, offer
 from prompts.errors import NotDeployed
 from prompts.models import Deployment, Environment, Prompt, Version
 
@@ -30,8 +32,7 @@ REASONS = [
 class WhereForm(HouseForm):
     """The first page: on which prompt, where. It only looks, so it is sent by GET."""
 
-    prompt = forms.ModelChoiceField(
-        Prompt.objects.none(),
+    prompt = PromptField(
         label=_("Prompt"),
         empty_label=_("Choose a prompt"),
         error_messages=asks(_("Choose a prompt.")),
@@ -41,8 +42,8 @@ class WhereForm(HouseForm):
     def __init__(self, *args: Any, actor: Principal, capability: str = "experiment.write", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         writes = actor.teams_with(capability)
-        prompts = Prompt.objects.active().filter(team__in=writes, deployments__version__isnull=False)
-        self.fields["prompt"].queryset = prompts.distinct().order_by("title")  # type: ignore[attr-defined]
+        is_live = Exists(Deployment.objects.live().filter(prompt=OuterRef("pk")))
+        offer(self, Prompt.objects.visible_to(actor, capability).active().filter(is_live), "prompt")
         self.fields["prompt"].help_text = _("Prompts with a live version. Others are compared with it.")
         names = dict.fromkeys(Environment.objects.filter(team__in=writes).values_list("name", flat=True))
         self.fields["environment"].choices = [(name, fmt_name(name)) for name in names]  # type: ignore[attr-defined]

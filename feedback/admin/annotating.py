@@ -24,6 +24,7 @@ from promptlab.chat.transcripts import question_of
 from promptlab.lib.errors import Invalid
 from promptlab.lib.formats import DASH, fmt_int, fmt_pct
 from promptlab.templatetags.promptlab import when
+from prompts.admin.choosing import PromptField, offer
 from prompts.models import Prompt
 
 MOST_KEYS = 9
@@ -36,7 +37,7 @@ class RoundForm(HouseForm):
 
     named = {"unknown_metric": "metric"}
     title = forms.CharField(label=_("Title"), max_length=100, error_messages=asks(_("Give the round a title.")))
-    prompt = forms.ModelChoiceField(Prompt.objects.none(), label=_("Prompt"))
+    prompt = PromptField(label=_("Prompt"))
     metric = forms.CharField(
         label=_("Metric"),
         max_length=50,
@@ -48,8 +49,7 @@ class RoundForm(HouseForm):
 
     def __init__(self, *args: Any, actor: Principal, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        mine = Prompt.objects.visible_to(actor, annotating.WRITE).active().order_by("title")
-        self.fields["prompt"].queryset = mine  # type: ignore[attr-defined]
+        offer(self, Prompt.objects.visible_to(actor, annotating.WRITE).active(), "prompt")
 
 
 @admin.register(AnnotationRound)
@@ -93,7 +93,7 @@ class RoundAdmin(HouseAdmin):
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """Begin a round."""
         actor = acting(request)
-        form = RoundForm(sent(request), actor=actor)
+        form = RoundForm(sent(request), actor=actor, initial={"prompt": request.GET.get("prompt", "")})
 
         def make(filled: dict[str, Any]) -> HttpResponse:
             made = annotating.start_round(actor, filled.pop("prompt"), **filled)

@@ -20,6 +20,7 @@ from feedback.services.judging import NANO, JudgePlan
 from promptlab.accounts.access import Principal
 from promptlab.accounts.modeladmin import HouseAdmin, HouseForm, TeamFilter, acting, badge, link, sent
 from promptlab.lib.formats import DASH, fmt_int, fmt_money, fmt_pct
+from prompts.admin.choosing import PromptField, offer
 from prompts.models import Prompt
 
 
@@ -27,9 +28,8 @@ class JudgeForm(HouseForm):
     """What a judge does."""
 
     named = {"share": "percent"}
-    prompt = forms.ModelChoiceField(Prompt.objects.none(), label=_("Whose answers"))
-    by = forms.ModelChoiceField(
-        Prompt.objects.none(),
+    prompt = PromptField(label=_("Whose answers"))
+    by = PromptField(
         label=_("Prompt that judges"),
         help_text=_(
             'It asks for {{answer}}, and for {{rubric}} and {{input}} if it likes, and answers {"score": 0 to 1}.'
@@ -47,9 +47,7 @@ class JudgeForm(HouseForm):
 
     def __init__(self, *args: Any, actor: Principal, judge: Judge | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        mine = Prompt.objects.visible_to(actor, judging.WRITE).active().order_by("title")
-        for name in ("prompt", "by"):
-            self.fields[name].queryset = mine  # type: ignore[attr-defined]
+        offer(self, Prompt.objects.visible_to(actor, judging.WRITE).active(), "prompt", "by")
         if judge is not None:
             del self.fields["prompt"]
 
@@ -98,7 +96,8 @@ class JudgeAdmin(HouseAdmin):
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """Have a prompt's answers judged."""
         actor = acting(request)
-        form = JudgeForm(sent(request), actor=actor)
+        asked = {name: request.GET.get(name, "") for name in ("prompt", "by")}
+        form = JudgeForm(sent(request), actor=actor, initial=asked)
 
         def make(filled: dict[str, Any]) -> HttpResponse:
             made = judging.set_judge(actor, filled["prompt"], form.plan())

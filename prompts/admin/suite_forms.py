@@ -18,6 +18,7 @@ from promptlab.accounts.modeladmin import HouseForm, TeamForm, asks
 from promptlab.lib.errors import FieldProblem, Invalid
 from promptlab.llm.offering import offers
 from prompts import rendering, resolve
+from prompts.admin.choosing import PromptField, offer
 from prompts.checks.cases import Case, Check, checks_from
 from prompts.models import Environment, Prompt, Suite, Version
 from prompts.services import suites
@@ -208,15 +209,12 @@ class SuiteForm(ChecksForm):
 class NewSuiteForm(TeamForm, SuiteForm):
     """A suite with the prompt that it is for."""
 
-    prompt = forms.ModelChoiceField(
-        Prompt.objects.none(), label=_("Prompt"), required=False, empty_label=_("All prompts of the team")
-    )
+    prompt = PromptField(label=_("Prompt"), required=False, empty_label=_("All prompts of the team"))
     field_order = ["team", "name", "prompt", "description"]
 
     def __init__(self, *args: Any, actor: Principal, capability: str, **kwargs: Any) -> None:
         super().__init__(*args, actor=actor, capability=capability, **kwargs)
-        rows = Prompt.objects.visible_to(actor, capability).active().order_by("title")
-        self.fields["prompt"].queryset = rows  # type: ignore[attr-defined]
+        offer(self, Prompt.objects.visible_to(actor, capability).active(), "prompt")
 
 
 class CaseForm(ChecksForm):
@@ -299,7 +297,7 @@ class RunForm(HouseForm):
     """Which version is asked, by which models, and what that may cost."""
 
     named: Mapping[str, str] = {"budget_usd": "budget"}
-    prompt = forms.ModelChoiceField(Prompt.objects.none(), label=_("Prompt"), empty_label=None)
+    prompt = PromptField(label=_("Prompt"), empty_label=None)
     version = forms.CharField(label=_("Version"), initial="latest", max_length=100, help_text=_("A number, or latest."))
     models = forms.MultipleChoiceField(
         label=_("Models"),
@@ -319,9 +317,9 @@ class RunForm(HouseForm):
         usual = named(suite.team_id, USUAL_ENVIRONMENT)
         kwargs["initial"] = {"environment": usual, "budget": settings.SUITE_BUDGET_USD}
         super().__init__(*args, **kwargs)
-        rows = Prompt.objects.visible_to(actor).active().filter(team=suite.team_id).order_by("title")
+        rows = Prompt.objects.visible_to(actor).active().filter(team=suite.team_id)
         fields: dict[str, Any] = self.fields
-        fields["prompt"].queryset = rows.filter(pk=suite.prompt_id) if suite.prompt_id else rows
+        offer(self, rows.filter(pk=suite.prompt_id) if suite.prompt_id else rows, "prompt")
         fields["environment"].queryset = Environment.objects.filter(team=suite.team_id)
         fields["models"].choices = [(one.name, one.name) for one in offers(suite.team_id)]
 

@@ -87,7 +87,8 @@ class SuiteAdmin(HouseAdmin):
 
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """Make a suite; its cases come next."""
-        form = NewSuiteForm(sent(request), actor=acting(request), capability=self.write_capability)
+        asked = {"prompt": request.GET.get("prompt", "")}
+        form = NewSuiteForm(sent(request), actor=acting(request), capability=self.write_capability, initial=asked)
 
         def make(filled: dict[str, Any]) -> HttpResponse:
             made = suites.create_suite(
