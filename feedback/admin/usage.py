@@ -39,7 +39,7 @@ class UsagePages(HouseAdmin):
     def usage_page(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show how a prompt was used in the last days."""
         actor = acting(request)
-        prompt = Prompt.objects.visible_to(actor, READ).select_related("newest", "collection").filter(pk=pk).first()
+        prompt = Prompt.objects.visible_to(actor, READ).for_section().filter(pk=pk).first()
         if prompt is None:
             raise NotFound("There is nothing at this address.")
         asked = PeriodForm(request.GET)

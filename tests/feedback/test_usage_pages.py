@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from experiments.models import DayMark
@@ -231,6 +232,23 @@ def test_a_page_takes_twelve_statements_at_most(cast: Cast, prompt: Prompt, path
     statements.clear()
     client.get(page)
     assert few == len(statements) <= 12, "\n".join(statements)
+
+
+def test_the_tab_of_a_prompt_takes_fourteen_statements_at_most(
+    cast: Cast, prompt: Prompt, statements: list[str]
+) -> None:
+    client, tab = browser(cast.cleo), reverse("admin:feedback_feedback_usage", args=[prompt.pk])
+    client.get(tab)
+    statements.clear()
+    assert client.get(tab).status_code == 200
+    few = len(statements)
+    for environment in ("staging", "development"):
+        make_live(make_version(prompt), environment)
+    answers(prompt, 1, 3, model="third")
+    count()
+    statements.clear()
+    client.get(tab)
+    assert few == len(statements) <= 14, "\n".join(statements)
 
 
 @pytest.fixture
