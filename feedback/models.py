@@ -187,7 +187,8 @@ class Care(models.Model):
 
     def __str__(self) -> str:
         # Never the comment's words: this is written into the activity log.
-        return f"#{self.feedback_id}"
+        version = self.feedback.message.version
+        return f"#{self.feedback_id} ({version.prompt})" if version else f"#{self.feedback_id}"
 
 
 class Label(models.Model):

@@ -139,4 +139,5 @@ def _locked(rating: Feedback) -> Care:
 
 
 def _record(actor: Principal, verb: str, care: Care, rating: Feedback, **facts: Any) -> None:
+    care.feedback = rating
     record(actor, verb, care, team_id=rating.team_id, **facts)

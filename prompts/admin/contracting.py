@@ -76,5 +76,7 @@ def _money(found: Contract) -> str:
 
 
 def _seen(found: Contract) -> str:
-    names = {"calls": fmt_int(found.calls), "callers": fmt_int(found.callers), "days": found.days}
-    return gettext("Seen: %(calls)s calls by %(callers)s callers in the last %(days)s days, answered by us.") % names
+    calls = ngettext("%(count)s call", "%(count)s calls", found.calls) % {"count": fmt_int(found.calls)}
+    callers = ngettext("%(count)s caller", "%(count)s callers", found.callers) % {"count": fmt_int(found.callers)}
+    names = {"calls": calls, "callers": callers, "days": found.days}
+    return gettext("Seen: %(calls)s by %(callers)s in the last %(days)s days, answered by us.") % names

@@ -223,7 +223,7 @@ class OptimiserRunAdmin(PairPages, RunPages):
             (_("Who"), run.requested_label),
             (_("When"), when(run.created_at)),
         ]
-        if run.plan.get("said"):
+        if run.plan.get("said") and run.kind != OptimiserRun.Kind.PAIR:
             facts.insert(1, (_("Said with it"), run.plan["said"]))
         if run.reason:
             facts.append((_("Why it stopped"), run.reason))

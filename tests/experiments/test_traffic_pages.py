@@ -63,6 +63,7 @@ def test_a_draft_is_for_some_and_apart_from_others(cast: Cast) -> None:
     assert "country is one of de, at" in page and "Who has the same account_id" in page and "checkout" in page
     again = client.get(url).content.decode()
     assert 'value="de, at"' in again and 'value="40' in again
+    assert again.partition("Who keeps what")[0].count("(optional)") == 1, "It is said once, not in every line."
     client.post(url, {"act": "back"})
     draft.refresh_from_db()
     assert (draft.condition, draft.unit_attribute, draft.namespace) == ({}, "", None)

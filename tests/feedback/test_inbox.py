@@ -110,7 +110,9 @@ def test_colleagues_assign_label_and_note(cast: Cast, prompt: Prompt) -> None:
     assert "Nobody looks after it" in act(cast, rating, "assign", assignee="")
     assert list(Label.objects.values_list("name", flat=True)) == ["tone", "wrong facts"]
     assert Note.objects.get().author == cast.ann
-    logged = repr(list(AuditEntry.objects.filter(verb__startswith="inbox.").values()))
+    entries = AuditEntry.objects.filter(verb__startswith="inbox.")
+    assert {one.target_label for one in entries} == {f"#{rating.pk} (Support reply)"}
+    logged = repr(list(entries.values()))
     assert "Wrong." not in logged and "Called" not in logged
 
 

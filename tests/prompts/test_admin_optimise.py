@@ -117,6 +117,7 @@ def test_both_are_tried_side_by_side_with_what_was_edited(cast: Cast, prompt: Pr
     assert (
         "To &lt;Hello Bo, it is late.&gt;" in shown and "To &lt;Good day Bo.&gt;" in shown and "Where is it?" in shown
     )
+    assert shown.count("Where is it?") == 1, "What both were asked is said once."
     assert 'http-equiv="refresh"' not in shown and asked.url in text(ann.get(here))
     assert Version.objects.filter(prompt=prompt).count() == 1
 

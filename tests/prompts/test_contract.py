@@ -63,8 +63,11 @@ def test_who_sends_it_sometimes_is_told_apart(cast: Cast, prompt: Prompt, produc
     asked(newest(prompt), production, shop, name="Ann")
     asked(newest(prompt), production, shop, name="Ann", locale="es")
     roll_up_messages()
-    found = contracting.contract_of(make_version(prompt, "{{name}} {{locale}}"), production)
+    wanted = make_version(prompt, "{{name}} {{locale}}")
+    found = contracting.contract_of(wanted, production)
     assert found is not None and [one.never for one in found.broken] == [False]
+    page = signed_in(cast.ben).get(f"{url('prompt_deploy', prompt.pk, 'production')}?version={wanted.number}")
+    assert "Seen: 2 calls by 1 caller in the last" in text(page)
     assert "breaks 1 caller that does not always send locale" in found.sentence
 
 
