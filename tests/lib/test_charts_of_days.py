@@ -56,6 +56,7 @@ def test_the_table_says_every_number_and_what_happened() -> None:
     ]
     assert "2: v3 went live <b>" in cells and "<b>" not in drawn()["columns"]
     assert {"1", "2"} <= set(Parts(drawn()["columns"]).of("text", "tick"))
+    assert Parts(drawn()["columns"]).values("class").count("zero then") == 4, "a thin line each, in both views"
     rated = Parts(drawn()["rates"])
     assert {"70.0\u00a0%", "60.0–80.0\u00a0%"} <= set(rated.of("td"))
     assert "Lowest: 70.0\u00a0% (8 Nov.); Highest: 90.0\u00a0% (12 Nov.); Newest: 85.0\u00a0% (13 Nov.)." in rated.of(

@@ -186,7 +186,7 @@ def _grouped(size: Size, places: Sequence[float]) -> list[Group]:
 
 
 def _marks(size: Size, marks: Marks, x: Scale) -> SafeString:
-    """Draw a dashed line for each day on which something happened, with its number above.
+    """Draw a thin dashed line for each day on which something happened, with its number above.
 
     Where they are crowded: a short line for each, whole ones for the first and last, and one number for all of them.
     """
@@ -196,9 +196,9 @@ def _marks(size: Size, marks: Marks, x: Scale) -> SafeString:
 
 def _group(size: Size, group: Group, places: Sequence[float]) -> SafeString:
     head = TOP - 6
-    whole = [stroke("zero", at, head, at, BOTTOM) for at in {group.left: None, group.right: None}]
-    short = [stroke("goal", at, head, at, TOP) for at in places[1:-1]]
-    across = [stroke("goal", group.left, head, group.right, head)] if group.left != group.right else []
+    whole = [stroke("zero then", at, head, at, BOTTOM) for at in {group.left: None, group.right: None}]
+    short = [stroke("then", at, head, at, TOP) for at in places[1:-1]]
+    across = [stroke("then", group.left, head, group.right, head)] if group.left != group.right else []
     # Words at an edge are pushed onto the sheet.
     left, right = group.reach(size)
     middle = (left + right) / 2 + max(0.0, -left) - max(0.0, right - size.width)
