@@ -18,7 +18,7 @@ from feedback.models import Judge
 from promptlab.accounts import services
 from promptlab.accounts.access import SYSTEM, Role
 from prompts.admin.choosing import FEW, SUGGESTED
-from prompts.models import Collection, Deployment, Environment, Prompt, Suite, Version
+from prompts.models import Collection, Deployment, Prompt, Suite, Version
 from tests.support.cast import Cast
 from tests.support.make import make_live, make_prompt, make_team, newest
 
@@ -137,7 +137,8 @@ def test_several_of_one_title_are_told_apart_by_their_names(cast: Cast) -> None:
     assert suite_of(signed_in(cast.ann), "twice-there-2") == "twice-there-2"
     for _ in range(11):
         make_prompt(cast.team, title="Often there")
-    assert suite_of(signed_in(cast.ann), "Often there").count("often-there") == 10
+    often = suite_of(signed_in(cast.ann), "Often there")
+    assert "often-there-10, …" in often and "often-there-11" not in often
     assert suite_of(signed_in(cast.ann), "often-there", "first-of-many") == "often-there"
 
 
@@ -200,7 +201,7 @@ def test_the_address_chooses_and_the_first_page_of_a_launch_takes_what_was_typed
         answer = client.get(RAMP, {"prompt": said, "environment": "production"}).content.decode()
         assert "Launch The first step by step" in words(answer), said
     nothing = client.get(RAMP, {"prompt": old.pk, "environment": "staging"}).content.decode()
-    assert f'name="prompt" value="{old.name}"' in nothing and "environment" in nothing
+    assert f'name="prompt" value="{old.name}"' in nothing
 
 
 def test_an_experiment_a_judge_and_a_changed_judge_take_names(cast: Cast) -> None:
@@ -219,4 +220,4 @@ def test_an_experiment_a_judge_and_a_changed_judge_take_names(cast: Cast) -> Non
     assert f'name="by" value="{judge.name}"' in opened(client, edit)[0]
     assert "No prompt is called that." in words(client.post(edit, {"by": "nobody", **said}).content.decode())
     assert client.post(edit, {"by": judge.name, **said, "rubric": "Short"}).status_code == 302
-    assert Environment.objects.filter(team=cast.team).exists() and Judge.objects.get().rubric == "Short"
+    assert Judge.objects.get().rubric == "Short"
