@@ -41,7 +41,7 @@ def signed_in(user: Any) -> Client:
 def fill(cast: Cast, number: int) -> None:
     """Have so many prompts in the team, each live, all but what there is already called `filled-1`, `filled-2`, …"""
     model = newest(make_prompt(cast.team, title="The first"))
-    production = make_live(model)
+    event = Deployment.objects.get(prompt=model.prompt, environment=make_live(model)).event
     missing = range(Prompt.objects.filter(team=cast.team).count(), number)
     made = Prompt.objects.bulk_create(
         Prompt(team=cast.team, name=f"filled-{n}", title=f"A prompt that was filled in as number {n}") for n in missing
@@ -50,7 +50,9 @@ def fill(cast: Cast, number: int) -> None:
     for one, version in zip(made, Version.objects.bulk_create(copies), strict=True):
         one.newest = version
     Prompt.objects.bulk_update(made, ["newest"])
-    Deployment.objects.bulk_create(Deployment(prompt=one, environment=production, version=one.newest) for one in made)
+    Deployment.objects.bulk_create(
+        Deployment(prompt=one, environment=event.environment, version=one.newest, event=event) for one in made
+    )
 
 
 def words(html: str) -> str:
