@@ -79,7 +79,7 @@ class NameInput(forms.TextInput):
 class PromptField(forms.Field):
     """Which prompt. Its form says with `offer` which there are to choose from."""
 
-    widget = forms.Select
+    widget: Any = forms.Select
     offered = Offered(Prompt.objects.none())
     default_error_messages = {
         "unknown": _("No prompt is called that."),
