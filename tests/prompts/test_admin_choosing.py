@@ -199,9 +199,9 @@ def test_the_address_chooses_and_the_first_page_of_a_launch_takes_what_was_typed
             for said in (old.pk, old.name):
                 html = opened(client, f"{page}?prompt={said}")[0]
                 assert f'name="prompt" value="{old.name}"' in html, page
-    for said in (str(old.pk), old.name, "THE FIRST"):
-        answer = client.get(RAMP, {"prompt": said, "environment": "production"}).content.decode()
-        assert "Launch The first step by step" in words(answer), said
+    for typed in (str(old.pk), old.name, "THE FIRST"):
+        answer = client.get(RAMP, {"prompt": typed, "environment": "production"}).content.decode()
+        assert "Launch The first step by step" in words(answer), typed
     nothing = client.get(RAMP, {"prompt": old.pk, "environment": "staging"}).content.decode()
     assert f'name="prompt" value="{old.name}"' in nothing
 
