@@ -202,7 +202,7 @@ def test_the_address_chooses_and_the_first_page_of_a_launch_takes_what_was_typed
     for typed in (str(old.pk), old.name, "THE FIRST"):
         answer = client.get(RAMP, {"prompt": typed, "environment": "production"}).content.decode()
         assert "Launch The first step by step" in words(answer), typed
-    nothing = client.get(RAMP, {"prompt": old.pk, "environment": "staging"}).content.decode()
+    nothing = client.get(RAMP, {"prompt": str(old.pk), "environment": "staging"}).content.decode()
     assert f'name="prompt" value="{old.name}"' in nothing
 
 
