@@ -263,8 +263,9 @@ def litellm(command: str, upstream_port: int) -> Iterator[Server]:
         written = Path(folder) / "litellm.yaml"  # JSON is YAML
         written.write_text(json.dumps({"model_list": [{"model_name": "*", "litellm_params": way}]}))
         words = [command, "--config", str(written), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
-        # Without keys, which costs it less than with them.
-        env = {**os.environ, "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+        # Without keys, which costs it less than with them, without our database, and with the prices that it brings along.
+        env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        env |= {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true", "LITELLM_LOCAL_MODEL_COST_MAP": "true"}
         process = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         server = Server(port, process)
         try:
@@ -299,6 +300,8 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--litellm", default="", help="the command of an installed litellm[proxy], for its figures")
     options = parser.parse_args()
+    if options.database == "DATABASE_URL":
+        options.database = os.environ.get("DATABASE_URL", "")
     with upstream() as port:
         os.environ |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1", "METRICS_TOKEN": TOKEN}
         os.environ |= {"CHAT_STREAMS": "5000", "CHAT_STREAMS_PER_KEY": "5000", **(LIMITS if options.drill else {})}

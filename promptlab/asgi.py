@@ -50,6 +50,8 @@ routes = [
 # which no stream goes on.
 gc.collect()
 gc.freeze()
+# Requests that wait for the database are many small objects; after every 700 new ones was too often to look through them.
+gc.set_threshold(10_000, 10, 10)
 # Each event of the loop takes the interpreter back from the database threads, and waits so long for it at most.
 sys.setswitchinterval(0.0005)
 application = HotRoutes(routes, fallback=django, on_shutdown=close, quick=ready.quick)
