@@ -26,7 +26,7 @@ NAME = "storm"
 DURABLE = ("listen_addresses=", "shared_buffers=64MB")
 """As PostgreSQL comes: what it says is committed is on the disk."""
 AWAY_S = 5.0
-WORKER = "-m celery --quiet -A promptlab worker -P threads -c 4 -l ERROR -Q ingest,default,llm"
+WORKER = "-m celery --quiet -A promptlab worker --without-mingle --without-gossip -P threads -c 4 -l ERROR -Q ingest,default,llm"
 CLOCK = "-m celery --quiet -A promptlab beat -l ERROR -s {folder}/schedule"
 
 

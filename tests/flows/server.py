@@ -135,7 +135,8 @@ class LiveServer:
         """Start a worker with the clock inside."""
         schedule = ["-B", "-s", str(self.var / "schedule")]
         queues = ["-Q", "ingest,default,llm", "-P", "threads", "-c", "2", "-l", "WARNING"]
-        self._start("worker", "celery", "-A", "promptlab", "worker", *schedule, *queues)
+        alone = ["--without-mingle", "--without-gossip"]
+        self._start("worker", "celery", "-A", "promptlab", "worker", *alone, *schedule, *queues)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """End a process with all its children."""

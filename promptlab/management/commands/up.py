@@ -101,7 +101,8 @@ def _valkey() -> dict[str, list[str]]:
 def _programs(host: str, port: int) -> dict[str, list[str]]:
     web = f"uvicorn promptlab.asgi:application --host {host} --port {port}"
     web += " --no-access-log --log-level warning --timeout-graceful-shutdown 4"  # before the supervisor loses patience
-    worker = "celery --quiet -A promptlab worker -B -P threads -c 4 -l WARNING -Q ingest,default,llm"
+    worker = "celery --quiet -A promptlab worker --without-mingle --without-gossip -B -P threads -c 4 -l WARNING"
+    worker += " -Q ingest,default,llm"
     return {"web": [sys.executable, "-m", *web.split()], "worker": [sys.executable, "-m", *worker.split()]}
 
 
