@@ -174,7 +174,9 @@ def _flush() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_memory() -> None:
-    """Forget what processes remember between requests: payloads, keys, the breakers."""
+    """Forget what processes remember between requests: payloads, keys, the breakers; and the last page's language."""
+    from django.utils import translation
+
     from experiments import bundle, delivery, flags, moves
     from promptlab.accounts import auth
     from promptlab.lib import push, queue, redis
@@ -184,6 +186,7 @@ def _no_memory() -> None:
     from prompts.services import counting
     from prompts.services.gathering import gathering
 
+    translation.deactivate()
     push.sender.drop()
     queue.sender.drop()
     delivery.entries.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils import translation
+
 from experiments.models import ConclusionRequest
 from promptlab.accounts.access import Principal
 from promptlab.hooks.models import MailKind
@@ -49,6 +51,8 @@ def _tell(
 ) -> None:
     one = request.experiment
     seen = telling.who_see(one.prompt, people)
-    said = {"experiment": one.title, "prompt": one.prompt.title, "kept": str(request.keep), "outcome": request.outcome}
+    with translation.override("en"):  # the mail is in its reader's language
+        kept = str(request.keep)
+    said = {"experiment": one.title, "prompt": one.prompt.title, "kept": kept, "outcome": request.outcome}
     where = Page("experiments_experiment_change", one.pk)
     tell(actor, MailKind.CONCLUSION, seen, one.team_id, where, what=what, excerpt=excerpt, **said)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from experiments.models import Experiment, Ramp, RampDecision, Variant
 from experiments.services.ramp_rules import CODE_VERSION
@@ -82,6 +82,12 @@ def treatment_of(ramp: Ramp) -> Variant:
     return treatment
 
 
+def _in_english(said: object) -> str:
+    """Return words as the mail's template translates them: into the language of whoever reads it, not of who acts."""
+    with translation.override("en"):
+        return str(said)
+
+
 def _tell(actor: Principal, ramp: Ramp, decision: RampDecision) -> None:
     experiment = ramp.experiment
     version = treatment_of(ramp).version
@@ -107,7 +113,7 @@ def _tell(actor: Principal, ramp: Ramp, decision: RampDecision) -> None:
         "environment": experiment.environment.name,
         "version": version.number,
         "share": f"{decision.share_bp / 100:g}",
-        "reason": str(Ramp.Reason(ramp.hold_reason).label) if ramp.hold_reason else "",
+        "reason": _in_english(Ramp.Reason(ramp.hold_reason).label) if ramp.hold_reason else "",
         "excerpt": decision.note,
     }
     where = Page("experiments_ramp_change", ramp.pk)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils import translation
 
 from experiments.delivery import deliver, entries
 from experiments.errors import (
@@ -27,6 +28,7 @@ from promptlab.accounts.access import SYSTEM
 from promptlab.accounts.models import Team
 from promptlab.audit.models import AuditEntry
 from promptlab.hooks.models import Mail, OutboxEvent
+from promptlab.hooks.services.letters import letter
 from promptlab.lib.errors import Conflict
 from prompts.errors import EnvironmentFrozen, ReviewRequired, VariablesChanged
 from prompts.models import Deployment, Environment
@@ -435,6 +437,18 @@ def test_steps_are_mailed_to_those_whom_they_concern(cast: Cast) -> None:
     ramping.hold(cast.principal(cast.cleo), ramp, note="Odd answers")
     mail = Mail.objects.get(kind="ramp_moved")
     assert (mail.user, mail.facts["step"], mail.facts["reason"]) == (cast.ben, "held", "Somebody stopped it here")
+
+
+@pytest.mark.parametrize(("reads", "said"), [("en", "Somebody stopped it here"), ("es", "Alguien lo detuvo aquí")])
+def test_a_mail_is_in_the_language_of_its_reader_whoever_acts(cast: Cast, reads: str, said: str) -> None:
+    cast.ben.email, cast.ben.language = "ben@example.com", reads
+    cast.ben.save()
+    prompt = make_prompt(cast.team, title="Greeting")
+    where = make_live(prompt.newest)
+    with translation.override("es" if reads == "en" else "en"):
+        ramp = ramping.start_ramp(cast.principal(cast.ben), make_version(prompt), where)
+        ramping.hold(cast.principal(cast.cleo), ramp, note="Odd answers")
+        assert said in letter(Mail.objects.get(kind="ramp_moved")).body
 
 
 def test_decisions_are_kept_for_ever(ramp: Ramp) -> None:
